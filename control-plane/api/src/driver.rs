@@ -1,0 +1,193 @@
+//! `Driver`: a person with a vehicle who carries orders. To DropMate what a node is to Kubernetes.
+
+use jiff::Timestamp;
+use kube_derive::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::common::{Condition, Location};
+
+/// What is wanted of a driver.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(crates(kube_core = "::kube_core"))]
+#[kube(group = "dropmate.dev", version = "v1", kind = "Driver", plural = "drivers", shortname = "drv")]
+#[kube(category = "dropmate", category = "all")]
+#[kube(namespaced, status = "DriverStatus", derive = "PartialEq")]
+#[serde(rename_all = "camelCase")]
+pub struct DriverSpec {
+    /// The name people see.
+    #[schemars(length(min = 1, max = 256))]
+    pub display_name: String,
+    /// Phone number (E.164).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^\+[1-9][0-9]{6,14}$"))]
+    pub phone: Option<String>,
+    /// What the driver drives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vehicle: Option<Vehicle>,
+    /// How much the driver can carry at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<Capacity>,
+    /// What the driver is able or licensed to carry, matched against `Order.spec.requirements.skills`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skills: Vec<String>,
+    /// When the driver works; none means always.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shifts: Vec<Shift>,
+    /// Where the driver is before the first report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_location: Option<Location>,
+    /// IANA time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// No new bindings; bound orders go on (`dropmate cordon driver`).
+    #[serde(default)]
+    pub suspended: bool,
+}
+
+/// A vehicle and how fast it goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Vehicle {
+    /// The kind of vehicle; a bicycle when absent.
+    #[serde(default, rename = "type")]
+    pub type_: VehicleType,
+    /// Average speed over the straight line in metres a second; by `type` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.1, max = 100.0))]
+    pub speed_meters_per_second: Option<f64>,
+}
+
+/// The kinds of vehicle.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum VehicleType {
+    /// A bicycle.
+    #[default]
+    Bicycle,
+    /// A motorcycle or scooter.
+    Motorcycle,
+    /// A car.
+    Car,
+    /// A van.
+    Van,
+    /// A truck.
+    Truck,
+    /// On foot.
+    Foot,
+}
+
+/// What fits at once; an absent dimension is by vehicle type (`orders`) or unlimited (weight, volume).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Capacity {
+    /// How many orders at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub orders: Option<i32>,
+    /// How many kilograms at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub weight_kilograms: Option<f64>,
+    /// How many litres at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub volume_liters: Option<f64>,
+}
+
+/// One working period, half-open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Shift {
+    /// First moment of the shift.
+    pub start: Timestamp,
+    /// First moment after it; a pickup may not happen later.
+    pub end: Timestamp,
+}
+
+/// What was observed of a driver.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriverStatus {
+    /// How many orders are bound to the driver and not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub active_orders: Option<i32>,
+    /// The stops ahead, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<RouteStop>,
+    /// Coarse last position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Conditions by type.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// A stop ahead of a driver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteStop {
+    /// Name of the order, in the driver's namespace.
+    pub order: String,
+    /// Which of the order's stops.
+    pub stop: crate::order::StopKind,
+    /// Where it is.
+    pub location: Location,
+    /// When the driver is expected there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
+}
+
+/// A position with its time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// Degrees north.
+    #[schemars(range(min = -90.0, max = 90.0))]
+    pub latitude: f64,
+    /// Degrees east.
+    #[schemars(range(min = -180.0, max = 180.0))]
+    pub longitude: f64,
+    /// When the driver was there.
+    pub at: Timestamp,
+}
+
+impl VehicleType {
+    /// Average speed over the straight line in metres a second, for a city and where nothing is known of the vehicle.
+    /// Rounded door-to-door city averages, streets' detour included.
+    pub fn default_speed(self) -> f64 {
+        match self {
+            Self::Bicycle => 4.2,
+            Self::Motorcycle => 7.0,
+            Self::Car | Self::Van => 6.5,
+            Self::Truck => 5.5,
+            Self::Foot => 1.3,
+        }
+    }
+
+    /// How many orders such a vehicle carries at once where `capacity.orders` does not say.
+    pub fn default_orders(self) -> i32 {
+        match self {
+            Self::Foot => 2,
+            Self::Bicycle => 4,
+            Self::Motorcycle => 5,
+            Self::Car => 12,
+            Self::Van => 40,
+            Self::Truck => 120,
+        }
+    }
+}
+
+impl DriverSpec {
+    /// The vehicle's type; a bicycle when absent.
+    pub fn vehicle_type(&self) -> VehicleType {
+        self.vehicle.as_ref().map(|v| v.type_).unwrap_or_default()
+    }
+
+    /// Average speed over the straight line in metres a second.
+    pub fn speed(&self) -> f64 {
+        let given = self.vehicle.as_ref().and_then(|v| v.speed_meters_per_second);
+        given.unwrap_or_else(|| self.vehicle_type().default_speed())
+    }
+}
