@@ -1,0 +1,32 @@
+# The commands of DropMate. `make up` and `make test` are all a newcomer needs.
+
+CARGO ?= cargo
+PROFILE ?= release
+
+.PHONY: up demo-check test lint bench generate build help
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+build: ## Build the programs
+	@.ci/prepare >/dev/null
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
+
+up: build ## Start DropMate with a demo business whose orders are delivered before your eyes (Ctrl-C ends it)
+	$(CARGO) run --locked --quiet --profile $(PROFILE) --bin dropmate -- up --demo --speed 60
+
+demo-check: build ## Start the demo and end with 0 after the first delivered order
+	@.ci/demo-check $(PROFILE)
+
+test: ## Run every test
+	@.ci/test
+
+lint: ## Formatting and clippy, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bench: ## Run the benchmarks and print their figures beside the targets
+	$(CARGO) bench --workspace --locked
+
+generate: ## Rewrite the generated files (CRDs)
+	UPDATE=1 $(CARGO) test --workspace --locked generated
