@@ -1,0 +1,121 @@
+//! What a database must do to hold the log. Everything else (grouping, cache, watch, paging) is shared above it.
+
+use std::{collections::BTreeMap, error::Error, sync::Arc};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{Entry, Key, Object, Revision, Scope, Write};
+
+/// Keeps the log. Several processes may share one: it checks expectations and guards itself, inside its transaction.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// All live objects with the counter and the floors, as of one moment.
+    async fn load(&self) -> Result<Snapshot, BackendError>;
+
+    /// Commits the writes that hold, in one transaction, and says what became of each. No key is written twice in a
+    /// batch, and no guard names a key that an earlier write of the batch writes.
+    async fn commit(&self, batch: &Batch) -> Result<Committed, CommitError>;
+
+    /// The counter, read so that no commit begun earlier can still change it.
+    async fn newest(&self) -> Result<Revision, BackendError>;
+
+    /// The first `limit` entries in `after < revision <= upto`, in order; of everything without a scope.
+    async fn entries(
+        &self,
+        scope: Option<&Scope>,
+        after: Revision,
+        upto: Revision,
+        limit: usize,
+    ) -> Result<Vec<Entry>, BackendError>;
+
+    /// The first `limit` entries of one key after `after`, in order, over all objects that had this name.
+    async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError>;
+
+    /// The heads of the first `limit` entries after `after`, in order: what compaction decides by.
+    async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError>;
+
+    /// Removes entries and raises the floors named, in one transaction.
+    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError>;
+
+    /// Releases what it holds; nothing is asked of it afterwards.
+    async fn close(&self);
+}
+
+/// The oldest revision at which a resource's state can still be told, by resource; absent is 0.
+pub type Floors = BTreeMap<String, Revision>;
+
+/// The state to start from.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The counter.
+    pub revision: Revision,
+    /// Every live object.
+    pub objects: Vec<Arc<Object>>,
+    /// Compaction floors.
+    pub floors: Floors,
+}
+
+/// Writes to commit together.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The writes, in the order of their revisions.
+    pub writes: Vec<Write>,
+    /// The time that their entries get.
+    pub at: Timestamp,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The counter before it. Write number `i` got revision `before + 1 + i`; refused ones leave holes.
+    pub before: Revision,
+    /// The counter after it.
+    pub newest: Revision,
+    /// For each write its revision, or why it was refused.
+    pub outcomes: Vec<Result<Revision, Refusal>>,
+}
+
+/// Why a write of a batch was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `Expect::Absent`, but it is there.
+    Exists,
+    /// `Expect::Revision`, but it is gone.
+    Missing,
+    /// `Expect::Revision`, but it is at another.
+    Changed,
+    /// The guard with this index does not hold.
+    Guard(usize),
+}
+
+/// An entry without its bodies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Its revision.
+    pub revision: Revision,
+    /// The key's resource.
+    pub resource: String,
+    /// The revision that it replaced; 0 if it created the object.
+    pub previous: Revision,
+    /// Whether it deleted the object.
+    pub deleted: bool,
+    /// When (system time).
+    pub at: Timestamp,
+}
+
+/// The database did not answer, or answered with an error.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BackendError(#[from] pub Box<dyn Error + Send + Sync>);
+
+/// Why a batch was not committed, or is not known to have been.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Certainly nothing of it was written.
+    #[error("nothing was written")]
+    NotWritten(#[source] BackendError),
+    /// It failed at a point where it may have been written.
+    #[error("it may have been written")]
+    Unknown(#[source] BackendError),
+}

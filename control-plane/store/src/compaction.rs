@@ -1,0 +1,90 @@
+//! Removes history past its age. What is current stays, and so does the state at each resource's floor.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{BackendError, Floors, Header, Retention, Revision, store::Core};
+
+/// Entries judged and removed at once, so that writers wait for little.
+const CHUNK: usize = 1_000;
+
+/// Where compaction stands. Each class of resources (those with a retention of their own, and all others) ages at its
+/// own pace and is read through once.
+#[derive(Debug, Default)]
+pub(crate) struct Compaction {
+    /// By resource with a retention of its own; the empty name is all others.
+    read: BTreeMap<String, Revision>,
+}
+
+impl Compaction {
+    /// Removes what is past its age at `now`. Returns how many entries went.
+    pub(crate) async fn run(
+        &mut self,
+        core: &Arc<Core>,
+        retention: &Retention,
+        now: Timestamp,
+    ) -> Result<usize, BackendError> {
+        let mut removed = 0;
+        for class in retention.resources.keys().map(String::as_str).chain([""]) {
+            let age = retention.resources.get(class).copied().unwrap_or(retention.default);
+            let Some(cutoff) = cutoff(now, age) else { continue };
+            removed += self.run_class(core, retention, class, cutoff).await?;
+        }
+        Ok(removed)
+    }
+
+    async fn run_class(
+        &mut self,
+        core: &Arc<Core>,
+        retention: &Retention,
+        class: &str,
+        cutoff: Timestamp,
+    ) -> Result<usize, BackendError> {
+        let mut removed = 0;
+        loop {
+            let read = self.read.get(class).copied().unwrap_or(0);
+            let headers = core.backend.headers(read, CHUNK).await?;
+            // By order, not by time alone: a clock that went back must not tear a hole.
+            let old: Vec<_> = headers.iter().take_while(|header| header.at <= cutoff).collect();
+            let Some(last) = old.last() else { return Ok(removed) };
+            let in_class = |header: &&&Header| match class {
+                "" => !retention.resources.contains_key(&header.resource),
+                _ => header.resource == class,
+            };
+            let (revisions, floors) = superseded(old.iter().filter(in_class).copied());
+            if !revisions.is_empty() {
+                // Readers must see the floor before the entries below it are gone.
+                core.cache_mut().raise_floors(&floors);
+                core.backend.prune(&revisions, &floors).await?;
+                removed += revisions.len();
+            }
+            self.read.insert(class.to_owned(), last.revision);
+            if old.len() < CHUNK {
+                return Ok(removed);
+            }
+        }
+    }
+}
+
+/// What an old entry makes superfluous: the one before it, and itself if it is a deletion. Only these move the floor.
+fn superseded<'a>(old: impl Iterator<Item = &'a Header>) -> (Vec<Revision>, Floors) {
+    let mut revisions = Vec::new();
+    let mut floors = Floors::new();
+    for header in old {
+        if header.previous != 0 {
+            revisions.push(header.previous);
+        }
+        if header.deleted {
+            revisions.push(header.revision);
+        }
+        if header.previous != 0 || header.deleted {
+            floors.insert(header.resource.clone(), header.revision);
+        }
+    }
+    (revisions, floors)
+}
+
+fn cutoff(now: Timestamp, age: Duration) -> Option<Timestamp> {
+    now.checked_sub(age).ok()
+}

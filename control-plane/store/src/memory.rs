@@ -1,0 +1,138 @@
+//! The log in memory: for tests and simulated days. Gone with the process.
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+
+use crate::{
+    Backend, BackendError, Batch, Change, CommitError, Committed, Entry, Event, Floors, Header, Key, Object, Revision,
+    Scope, Snapshot,
+    check::{Checker, Found},
+};
+
+/// Keeps the log in memory. Never blocks and uses no timer, so that it runs under paused time.
+#[derive(Debug, Default)]
+pub struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    revision: Revision,
+    objects: BTreeMap<Key, Arc<Object>>,
+    log: BTreeMap<Revision, Entry>,
+    floors: Floors,
+}
+
+impl Memory {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Backend for Memory {
+    async fn load(&self) -> Result<Snapshot, BackendError> {
+        let state = self.state();
+        Ok(Snapshot {
+            revision: state.revision,
+            objects: state.objects.values().cloned().collect(),
+            floors: state.floors.clone(),
+        })
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed, CommitError> {
+        Ok(self.state().commit(batch))
+    }
+
+    async fn newest(&self) -> Result<Revision, BackendError> {
+        Ok(self.state().revision)
+    }
+
+    async fn entries(
+        &self,
+        scope: Option<&Scope>,
+        after: Revision,
+        upto: Revision,
+        limit: usize,
+    ) -> Result<Vec<Entry>, BackendError> {
+        if after >= upto {
+            return Ok(Vec::new());
+        }
+        let state = self.state();
+        let range = state.log.range((Bound::Excluded(after), Bound::Included(upto)));
+        let in_scope = |entry: &&Entry| scope.is_none_or(|scope| scope.contains(&entry.event.object.key));
+        Ok(range.map(|(_, entry)| entry).filter(in_scope).take(limit).cloned().collect())
+    }
+
+    async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError> {
+        let state = self.state();
+        let range = state.log.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(range.map(|(_, entry)| entry).filter(|entry| entry.event.object.key == *key).take(limit).cloned().collect())
+    }
+
+    async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError> {
+        let state = self.state();
+        let range = state.log.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(range
+            .take(limit)
+            .map(|(&revision, entry)| Header {
+                revision,
+                resource: entry.event.object.key.resource.clone(),
+                previous: entry.event.previous.as_ref().map_or(0, |previous| previous.revision),
+                deleted: entry.event.deleted,
+                at: entry.at,
+            })
+            .collect())
+    }
+
+    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
+        let mut state = self.state();
+        for revision in revisions {
+            state.log.remove(revision);
+        }
+        for (resource, &floor) in floors {
+            state.floors.insert(resource.clone(), floor);
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+impl State {
+    fn commit(&mut self, batch: &Batch) -> Committed {
+        let before = self.revision;
+        let find = |key: &Key| {
+            let object = self.objects.get(key)?;
+            Some(Found { uid: &object.uid, revision: object.revision, body: &object.body })
+        };
+        let mut checker = Checker::new(find);
+        let numbered = batch.writes.iter().zip(before + 1..);
+        let outcomes: Vec<_> = numbered.map(|(write, revision)| checker.check(write).map(|()| revision)).collect();
+        if outcomes.iter().all(Result::is_err) {
+            return Committed { before, newest: before, outcomes };
+        }
+        for (write, outcome) in batch.writes.iter().zip(&outcomes) {
+            let Ok(revision) = *outcome else { continue };
+            let previous = self.objects.get(&write.key).cloned();
+            let event = Event::of(write, revision, previous);
+            match write.change {
+                Change::Put { .. } => self.objects.insert(write.key.clone(), event.object.clone()),
+                Change::Delete { .. } => self.objects.remove(&write.key),
+            };
+            self.log.insert(revision, Entry { event, actor: write.actor.clone(), at: batch.at });
+        }
+        self.revision = before + batch.writes.len() as Revision;
+        Committed { before, newest: self.revision, outcomes }
+    }
+}

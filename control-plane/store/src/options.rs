@@ -1,0 +1,61 @@
+//! What an owner of a store may choose.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// How a store is run. The defaults suit one process on a small machine.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long history is kept.
+    pub retention: Retention,
+    /// How often history past its retention is removed; `None`: only by `Store::compact`.
+    pub compact_every: Option<Duration>,
+    /// The newest events kept in memory for watchers that resume. A reconnecting watcher is seconds late, and a busy
+    /// shop writes some hundreds a second.
+    pub window_events: usize,
+    /// The bodies of those events together, in bytes, so that large objects do not fill the memory.
+    pub window_bytes: usize,
+    /// Events that may wait for one watcher before its stream ends. A list of events must not end a watcher that is
+    /// merely scheduled late, thus well above one batch.
+    pub watch_buffer: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            retention: Retention::default(),
+            compact_every: None,
+            window_events: 8_192,
+            window_bytes: 16 << 20,
+            watch_buffer: 2_048,
+        }
+    }
+}
+
+/// How long history is kept, by age. The current state is kept for ever.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// For every resource not named below.
+    pub default: Duration,
+    /// By resource.
+    pub resources: BTreeMap<String, Duration>,
+}
+
+impl Retention {
+    /// How long a resource's history is kept.
+    pub fn of(&self, resource: &str) -> Duration {
+        self.resources.get(resource).copied().unwrap_or(self.default)
+    }
+}
+
+impl Default for Retention {
+    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each).
+    fn default() -> Self {
+        Self {
+            default: Duration::from_hours(24),
+            resources: BTreeMap::from([
+                ("leases.coordination.k8s.io".to_owned(), Duration::from_mins(10)),
+                ("events".to_owned(), Duration::from_hours(1)),
+            ]),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The store: one for all backends.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    At, Backend, BackendError, Entry, Key, Memory, Metrics, Object, Options, Page, ReadError, Revision, Scope,
+    Snapshot, Watch, Write, WriteError,
+    cache::{Cache, Overlay, note_previous},
+    compaction::Compaction,
+    fanout::{self, Hub},
+    writer::{self, Pending, Writer},
+};
+
+/// A source of system time: entries of the log carry it.
+pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How long a read waits for a revision that has not come yet.
+const WAIT_FOR_REVISION: Duration = Duration::from_secs(3);
+/// Entries read from the log at once to tell an old state.
+const LOG_CHUNK: usize = 1_024;
+
+/// The store. Cheap to clone; clones share it. It ends when it is closed or the last clone is dropped.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    now: Now,
+    options: Options,
+    normal: mpsc::Sender<Pending>,
+    urgent: mpsc::Sender<Pending>,
+    closing: CancellationToken,
+    tasks: TaskTracker,
+    compaction: tokio::sync::Mutex<Compaction>,
+}
+
+/// What the store, its tasks and its watches share.
+pub(crate) struct Core {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) metrics: Metrics,
+    pub(crate) watch_buffer: usize,
+    /// The newest revision in the cache.
+    pub(crate) revision: watch::Sender<Revision>,
+    /// Every event up to here is with the watchers.
+    pub(crate) handed_out: AtomicU64,
+    cache: RwLock<Cache>,
+    hub: Mutex<Hub>,
+}
+
+impl Store {
+    /// A store in memory. Must be called within a tokio runtime; it runs on one thread and under paused time as well.
+    pub fn memory(now: Now) -> Self {
+        Self::start(Arc::new(Memory::new()), Snapshot::default(), now, Options::default())
+    }
+
+    /// A store over any backend: loads what is there.
+    pub async fn open(backend: Arc<dyn Backend>, now: Now, options: Options) -> Result<Self, BackendError> {
+        let snapshot = backend.load().await?;
+        Ok(Self::start(backend, snapshot, now, options))
+    }
+
+    fn start(backend: Arc<dyn Backend>, snapshot: Snapshot, now: Now, options: Options) -> Self {
+        let revision = snapshot.revision;
+        let core = Arc::new(Core {
+            backend,
+            metrics: Metrics::new(),
+            watch_buffer: options.watch_buffer,
+            revision: watch::Sender::new(revision),
+            handed_out: AtomicU64::new(revision),
+            cache: RwLock::new(Cache::new(snapshot, options.window_events, options.window_bytes)),
+            hub: Mutex::new(Hub::new(revision)),
+        });
+        {
+            let cache = core.cache();
+            core.metrics.observe(&cache, cache.resources());
+        }
+        let (normal, normal_queue) = mpsc::channel(writer::QUEUE_WRITES);
+        let (urgent, urgent_queue) = mpsc::channel(writer::QUEUE_URGENT);
+        let (fanout, batches) = mpsc::channel(fanout::QUEUE_BATCHES);
+        let closing = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let writer = Writer {
+            core: core.clone(),
+            now: now.clone(),
+            urgent: urgent_queue,
+            normal: normal_queue,
+            fanout,
+            closing: closing.clone(),
+        };
+        tasks.spawn(writer.run());
+        tasks.spawn(fanout::run(core.clone(), batches));
+        let compaction = tokio::sync::Mutex::default();
+        let inner = Arc::new(Inner { core, now, options, normal, urgent, closing, tasks, compaction });
+        if let Some(every) = inner.options.compact_every {
+            let closing = inner.closing.clone();
+            // Weak, so that the last clone of the store ends it.
+            let inner = Arc::downgrade(&inner);
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        biased;
+                        () = closing.cancelled() => return,
+                        () = tokio::time::sleep(every) => {}
+                    }
+                    let Some(inner) = inner.upgrade() else { return };
+                    let now = (inner.now)();
+                    match (Self { inner }).compact(now).await {
+                        Ok(removed) => tracing::debug!(removed, "compacted the log"),
+                        Err(error) => tracing::warn!(error = %error, "cannot compact the log"),
+                    }
+                }
+            });
+        }
+        Self { inner }
+    }
+
+    /// Commits one write; answers only after its commit. If this is dropped, the write may still happen.
+    pub async fn write(&self, write: Write) -> Result<Arc<Object>, WriteError> {
+        let closed = || WriteError::Unavailable("the store is closed".to_owned());
+        if self.inner.closing.is_cancelled() {
+            return Err(closed());
+        }
+        let queue = if write.urgent { &self.inner.urgent } else { &self.inner.normal };
+        let (reply, outcome) = oneshot::channel();
+        queue.send(Pending { write, reply, since: Instant::now() }).await.map_err(|_| closed())?;
+        // The writer answers everything that it takes, unless the runtime is torn down under it.
+        outcome.await.unwrap_or_else(|_| Err(WriteError::Unknown("the store ended".to_owned())))
+    }
+
+    /// Reads one object, with the revision of the read.
+    pub async fn get(&self, key: &Key, at: At) -> Result<(Option<Arc<Object>>, Revision), ReadError> {
+        let core = &self.inner.core;
+        let Some(exact) = self.ready(at).await? else {
+            let cache = core.cache();
+            return Ok((cache.get(key).cloned(), cache.revision));
+        };
+        {
+            let cache = core.cache();
+            cache.check_floor(&key.resource, exact)?;
+            if let Some(object) = cache.get(key).filter(|object| object.revision <= exact) {
+                return Ok((Some(object.clone()), exact));
+            }
+            if exact >= cache.window_start {
+                let mut since = cache.events(exact, cache.revision);
+                let change = since.find(|event| event.object.key == *key);
+                return Ok((change.map_or_else(|| cache.get(key).cloned(), |event| event.previous.clone()), exact));
+            }
+        }
+        let changes = core.backend.history(key, exact, 1).await?;
+        let cache = core.cache();
+        cache.check_floor(&key.resource, exact)?;
+        let object = match changes.into_iter().next() {
+            Some(change) => change.event.previous,
+            // No change that the log told, so only one that came after it was asked.
+            None => cache.get(key).filter(|object| object.revision <= exact).cloned(),
+        };
+        Ok((object, exact))
+    }
+
+    /// Lists a page in key order. `after` is the `next` of the page before (then `at` is `Exact` of its revision).
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        at: At,
+        after: Option<&Key>,
+        limit: Option<usize>,
+    ) -> Result<Page, ReadError> {
+        let core = &self.inner.core;
+        let limit = limit.unwrap_or(usize::MAX);
+        let Some(exact) = self.ready(at).await? else {
+            let cache = core.cache();
+            return Ok(cache.page(scope, &Overlay::new(), after, limit, cache.revision));
+        };
+        core.cache().check_floor(&scope.resource, exact)?;
+        let mut overlay = Overlay::new();
+        let mut upto = exact;
+        loop {
+            let newest = {
+                let cache = core.cache();
+                if upto >= cache.window_start {
+                    cache.check_floor(&scope.resource, exact)?;
+                    cache.extend_overlay(&mut overlay, scope, upto);
+                    return Ok(cache.page(scope, &overlay, after, limit, exact));
+                }
+                cache.revision
+            };
+            let entries = core.backend.entries(Some(scope), upto, newest, LOG_CHUNK).await?;
+            upto = match entries.last() {
+                Some(last) if entries.len() == LOG_CHUNK => last.event.revision,
+                _ => newest,
+            };
+            for entry in &entries {
+                note_previous(&mut overlay, scope, &entry.event);
+            }
+        }
+    }
+
+    /// Watches everything after `after`, in order, each change once.
+    pub async fn watch(&self, scope: Scope, after: Revision) -> Result<Watch, ReadError> {
+        self.wait_for(after).await?;
+        Watch::start(self.inner.core.clone(), scope, after)
+    }
+
+    /// The entries of one key after a revision, oldest first, at most `limit`: who did what, and when. Reaches back as
+    /// far as the log does.
+    pub async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, ReadError> {
+        Ok(self.inner.core.backend.history(key, after, limit).await?)
+    }
+
+    /// The newest revision this process knows.
+    pub fn revision(&self) -> Revision {
+        *self.inner.core.revision.borrow()
+    }
+
+    /// Removes history that is past its retention at `now`. Returns how many entries went.
+    pub async fn compact(&self, now: Timestamp) -> Result<usize, ReadError> {
+        let mut compaction = self.inner.compaction.lock().await;
+        Ok(compaction.run(&self.inner.core, &self.inner.options.retention, now).await?)
+    }
+
+    /// The store's metrics, to register.
+    pub fn metrics(&self) -> &Metrics {
+        &self.inner.core.metrics
+    }
+
+    /// Commits what waits, refuses what comes, ends all watches and lets go of the database. Returns when it is done.
+    pub async fn close(&self) {
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Waits until the read can be answered; the revision to answer at if it is not simply the newest.
+    async fn ready(&self, at: At) -> Result<Option<Revision>, ReadError> {
+        match at {
+            // One process writes, and it answers no write before it is in the cache.
+            At::Any | At::Latest => Ok(None),
+            At::NotOlder(revision) => self.wait_for(revision).await.map(|()| None),
+            At::Exact(revision) => self.wait_for(revision).await.map(|()| Some(revision)),
+        }
+    }
+
+    async fn wait_for(&self, asked: Revision) -> Result<(), ReadError> {
+        if self.revision() >= asked {
+            return Ok(());
+        }
+        let mut revisions = self.inner.core.revision.subscribe();
+        let come = timeout(WAIT_FOR_REVISION, revisions.wait_for(|newest| *newest >= asked)).await;
+        match come {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(ReadError::Future { asked, newest: self.revision() }),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}
+
+impl Core {
+    pub(crate) fn cache(&self) -> RwLockReadGuard<'_, Cache> {
+        self.cache.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn cache_mut(&self) -> RwLockWriteGuard<'_, Cache> {
+        self.cache.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.hub.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<BackendError> for ReadError {
+    fn from(error: BackendError) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
