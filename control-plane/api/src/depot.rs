@@ -3,8 +3,9 @@
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::common::Location;
+use crate::{common::Location, cross, registry::Strategy, validation::Cause};
 
 /// What a depot is.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,4 +38,16 @@ pub struct DepotStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub open_orders: Option<i32>,
+}
+
+/// The strategy of [`Depot`]: rules that no single field's schema can say.
+#[derive(Debug)]
+pub struct DepotStrategy;
+
+impl Strategy for DepotStrategy {
+    fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        cross::time_zone(&mut causes, new, "spec.timeZone");
+        causes
+    }
 }

@@ -4,8 +4,14 @@ use jiff::Timestamp;
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::common::{Condition, Location};
+use crate::{
+    common::{Condition, Location},
+    cross,
+    registry::Strategy,
+    validation::Cause,
+};
 
 /// What is wanted of a driver.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -189,5 +195,81 @@ impl DriverSpec {
     pub fn speed(&self) -> f64 {
         let given = self.vehicle.as_ref().and_then(|v| v.speed_meters_per_second);
         given.unwrap_or_else(|| self.vehicle_type().default_speed())
+    }
+}
+
+/// The strategy of [`Driver`]: rules that no single field's schema can say.
+#[derive(Debug)]
+pub struct DriverStrategy;
+
+impl Strategy for DriverStrategy {
+    fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let count = cross::at(new, "spec.shifts").and_then(Value::as_array).map_or(0, Vec::len);
+        let mut shifts: Vec<(Timestamp, Timestamp, usize)> = Vec::new();
+        for index in 0..count {
+            let (from, to) = (format!("spec.shifts[{index}].start"), format!("spec.shifts[{index}].end"));
+            let (Some(start), Some(end)) = (cross::moment(new, &from), cross::moment(new, &to)) else { continue };
+            if end <= start {
+                let value = cross::at(new, &to).cloned().unwrap_or_default();
+                cross::invalid(&mut causes, &to, &value, &format!("must be after {from} ({start})"));
+            } else {
+                shifts.push((start, end, index));
+            }
+        }
+        shifts.sort_unstable();
+        for pair in shifts.windows(2) {
+            let ((_, end, before), (start, _, index)) = (pair[0], pair[1]);
+            if start < end {
+                let field = format!("spec.shifts[{index}].start");
+                let value = cross::at(new, &field).cloned().unwrap_or_default();
+                cross::invalid(&mut causes, &field, &value, &format!("must not lie within spec.shifts[{before}]"));
+            }
+        }
+        cross::time_zone(&mut causes, new, "spec.timeZone");
+        causes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(spec: Value) -> Vec<String> {
+        DriverStrategy.validate(&json!({ "spec": spec }), None).into_iter().map(|cause| cause.field).collect()
+    }
+
+    #[test]
+    fn a_shift_that_ends_before_it_starts_is_named_by_its_index() {
+        let shifts = json!([
+            {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
+            {"start": "2026-01-01T18:00:00Z", "end": "2026-01-01T14:00:00Z"},
+        ]);
+        assert_eq!(fields(json!({ "shifts": shifts })), ["spec.shifts[1].end"]);
+    }
+
+    #[test]
+    fn shifts_that_overlap_are_refused_in_whatever_order_they_stand() {
+        let shifts = json!([
+            {"start": "2026-01-01T11:00:00Z", "end": "2026-01-01T14:00:00Z"},
+            {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
+        ]);
+        assert_eq!(fields(json!({ "shifts": shifts })), ["spec.shifts[0].start"]);
+    }
+
+    #[test]
+    fn shifts_that_touch_are_fine_and_so_is_a_known_zone() {
+        let shifts = json!([
+            {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
+            {"start": "2026-01-01T12:00:00Z", "end": "2026-01-01T14:00:00Z"},
+        ]);
+        assert!(fields(json!({ "shifts": shifts, "timeZone": "America/Toronto" })).is_empty());
+    }
+
+    #[test]
+    fn an_unknown_zone_is_refused() {
+        assert_eq!(fields(json!({ "timeZone": "Mars/Olympus" })), ["spec.timeZone"]);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod common;
+mod cross;
 pub mod depot;
 pub mod driver;
 pub mod order;

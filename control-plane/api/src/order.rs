@@ -1,5 +1,12 @@
 //! `Order`: something to be carried from a pickup to a dropoff. To DropMate what a pod is to Kubernetes.
 
+pub mod binding;
+pub mod conditions;
+pub mod phase;
+pub mod progress;
+pub mod strategy;
+mod validate;
+
 use jiff::Timestamp;
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
@@ -555,4 +562,13 @@ impl Order {
     pub fn phase(&self) -> Phase {
         self.status.as_ref().map(|s| s.phase).unwrap_or_default()
     }
+}
+
+/// Computes what follows from spec and facts: the phase, the driver's name and the server's conditions. `now` is
+/// business time and becomes the transition time of conditions that change.
+pub fn settle(order: &mut Order, now: Timestamp) {
+    let status = order.status.get_or_insert_default();
+    status.driver_name = binding::bound_driver(status).map(str::to_owned);
+    status.phase = phase::phase(&order.spec, status);
+    conditions::refresh(order, now);
 }

@@ -4,6 +4,9 @@ use jiff::Timestamp;
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{cross, registry::Strategy, validation::Cause};
 
 /// How dispatch is to decide.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -82,4 +85,21 @@ pub struct DispatchPolicyStatus {
     /// When dispatch last planned with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_plan_at: Option<Timestamp>,
+}
+
+/// The strategy of [`DispatchPolicy`]: rules that no single field's schema can say.
+#[derive(Debug)]
+pub struct DispatchPolicyStrategy;
+
+impl Strategy for DispatchPolicyStrategy {
+    fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let weight = |name: &str| cross::at(new, &format!("spec.objective.{name}")).and_then(Value::as_f64);
+        let weights: Vec<f64> = ["lateness", "freshness", "driving"].iter().filter_map(|name| weight(name)).collect();
+        if weights.len() == 3 && weights.iter().all(|weight| *weight == 0.0) {
+            let value = cross::at(new, "spec.objective").cloned().unwrap_or_default();
+            cross::invalid(&mut causes, "spec.objective", &value, "must weigh at least one term above 0");
+        }
+        causes
+    }
 }

@@ -124,6 +124,26 @@ impl ReportType {
     pub fn is_dispatch(self) -> bool {
         matches!(self, Self::Schedule | Self::Release | Self::Offer | Self::Expire | Self::Decide)
     }
+
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Decline => "decline",
+            Self::Depart => "depart",
+            Self::Arrive => "arrive",
+            Self::PickUp => "pickUp",
+            Self::Deliver => "deliver",
+            Self::Fail => "fail",
+            Self::StartReturn => "startReturn",
+            Self::Returned => "returned",
+            Self::Schedule => "schedule",
+            Self::Release => "release",
+            Self::Offer => "offer",
+            Self::Expire => "expire",
+            Self::Decide => "decide",
+        }
+    }
 }
 
 /// `POST …/orders/NAME/progress`: a fact about the order.

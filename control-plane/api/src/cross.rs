@@ -1,0 +1,48 @@
+//! Rules across fields, over JSON: they look at what parses and leave the rest to the schema, so that an object with
+//! a wrong type and a window that ends too early hears of both at once.
+
+use jiff::{Timestamp, tz::TimeZone};
+use serde_json::Value;
+
+use crate::validation::Cause;
+
+/// The value at a dotted path; a segment may carry an index: `spec.shifts[0].end`.
+pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(object, |value, segment| match segment.split_once('[') {
+        None => value.get(segment),
+        Some((name, index)) => value.get(name)?.get(index.trim_end_matches(']').parse::<usize>().ok()?),
+    })
+}
+
+/// The moment at that path, if there is one and it parses.
+pub(crate) fn moment(object: &Value, path: &str) -> Option<Timestamp> {
+    at(object, path)?.as_str()?.parse().ok()
+}
+
+/// Adds `Invalid value: …: REQUIREMENT` for the field.
+pub(crate) fn invalid(causes: &mut Vec<Cause>, field: &str, value: &Value, requirement: &str) {
+    causes.push(Cause {
+        reason: "FieldValueInvalid".to_owned(),
+        message: format!("Invalid value: {value}: {requirement}"),
+        field: field.to_owned(),
+    });
+}
+
+/// The moment at `late` must not lie before the one at `early`.
+pub(crate) fn not_before(causes: &mut Vec<Cause>, object: &Value, late: &str, early: &str) {
+    if let (Some(after), Some(before)) = (moment(object, late), moment(object, early))
+        && after < before
+    {
+        let value = at(object, late).cloned().unwrap_or_default();
+        invalid(causes, late, &value, &format!("must not be before {early} ({before})"));
+    }
+}
+
+/// The name at that path must be a zone of the IANA time zone database.
+pub(crate) fn time_zone(causes: &mut Vec<Cause>, object: &Value, path: &str) {
+    if let Some(name) = at(object, path).and_then(Value::as_str)
+        && TimeZone::get(name).is_err()
+    {
+        invalid(causes, path, &Value::from(name), "must be the name of an IANA time zone, for example Europe/Berlin");
+    }
+}
