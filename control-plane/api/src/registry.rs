@@ -1,5 +1,9 @@
 //! The registry of kinds: every kind the API serves, as data. Verbs are written once over it.
 
+mod core;
+mod kinds;
+mod schemas;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -35,6 +39,10 @@ pub struct Kind {
     pub strategic_merge: bool,
     /// Group-resource under which objects are stored; kinds served in two groups share it.
     pub storage: &'static str,
+    /// `apiVersion` of stored objects.
+    pub stored_api_version: &'static str,
+    /// Fields that stored objects have under another name.
+    pub renamed: &'static [Renamed],
     /// Structural schema.
     pub schema: fn() -> &'static Schema,
     /// What is special about writes.
@@ -103,12 +111,54 @@ impl Kind {
     }
 }
 
+/// A field that a kind served in two groups has under two names.
+pub struct Renamed {
+    /// Its name in objects of this kind.
+    pub served: &'static str,
+    /// Its name in stored objects.
+    pub stored: &'static str,
+}
+
+impl Kind {
+    /// Turns an object of this kind into the form it is stored in. Only kinds served in two groups differ.
+    pub fn to_stored(&self, object: &mut Value) {
+        self.rename(object, self.stored_api_version, |field| (field.served, field.stored));
+    }
+
+    /// Turns a stored object into this kind. Only kinds served in two groups differ.
+    pub fn to_served(&self, object: &mut Value) {
+        self.rename(object, &self.api_version(), |field| (field.stored, field.served));
+    }
+
+    fn rename(&self, object: &mut Value, api_version: &str, names: fn(&Renamed) -> (&'static str, &'static str)) {
+        if self.renamed.is_empty() {
+            return;
+        }
+        if let Some(fields) = object.as_object_mut() {
+            for (from, to) in self.renamed.iter().map(names) {
+                if let Some(value) = fields.remove(from) {
+                    fields.insert(to.to_owned(), value);
+                }
+            }
+            fields.insert("apiVersion".to_owned(), Value::from(api_version));
+        }
+    }
+}
+
 /// Every served kind.
 pub fn kinds() -> &'static [Kind] {
-    &[]
+    &kinds::KINDS
 }
 
 /// The kind served at that path.
 pub fn by_resource(group: &str, version: &str, plural: &str) -> Option<&'static Kind> {
     kinds().iter().find(|k| k.group == group && k.version == version && k.plural == plural)
 }
+
+/// The kind of that `apiVersion` and `kind`.
+pub fn by_kind(api_version: &str, kind: &str) -> Option<&'static Kind> {
+    kinds().iter().find(|k| k.kind == kind && k.api_version() == api_version)
+}
+
+#[cfg(test)]
+mod tests;

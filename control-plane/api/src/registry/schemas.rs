@@ -1,0 +1,85 @@
+//! The kinds' schemas: ours from the derived CRDs, those of the core kinds from the types of Kubernetes.
+
+use schemars::{JsonSchema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use crate::schema::Schema;
+
+/// The schema of one of our kinds, from its derived `CustomResourceDefinition`.
+pub(super) fn ours(crd: &impl serde::Serialize, description: &str) -> Schema {
+    let crd = serde_json::to_value(crd).expect("a CRD is plain data");
+    let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    tidy(&mut schema);
+    complete(&mut schema, description);
+    Schema::new(schema)
+}
+
+/// The schema of a kind of Kubernetes, from its published type.
+pub(super) fn core<T: JsonSchema>() -> Schema {
+    let mut settings = SchemaSettings::openapi3();
+    settings.inline_subschemas = true;
+    let schema = settings.into_generator().into_root_schema_for::<T>();
+    let mut schema = Value::from(schema);
+    tidy(&mut schema);
+    let description = schema["description"].as_str().unwrap_or_default().to_owned();
+    complete(&mut schema, &description);
+    Schema::new(schema)
+}
+
+/// Takes off what generators add and a structural schema does not want, at every level.
+fn tidy(schema: &mut Value) {
+    let Value::Object(fields) = schema else { return };
+    // An absent field is absent: null means the same and is pruned, so no field is nullable.
+    for noise in ["nullable", "title", "$schema"] {
+        fields.remove(noise);
+    }
+    if let Some(Value::Array(values)) = fields.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+    }
+    for limit in ["minimum", "maximum"] {
+        if let Some(value) = fields.get_mut(limit)
+            && let Some(whole) = value.as_f64().filter(|n| n.fract() == 0.0)
+        {
+            *value = Value::from(whole as i64);
+        }
+    }
+    if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+        for (name, property) in properties {
+            tidy(property);
+            if name == "conditions" {
+                property["x-kubernetes-list-type"] = json!("map");
+                property["x-kubernetes-list-map-keys"] = json!(["type"]);
+            }
+        }
+    }
+    for nested in ["items", "additionalProperties"] {
+        if let Some(nested) = fields.get_mut(nested) {
+            tidy(nested);
+        }
+    }
+}
+
+/// Describes the parts that every object has.
+fn complete(schema: &mut Value, description: &str) {
+    schema["description"] = Value::from(description);
+    let properties = schema["properties"].as_object_mut().expect("an object's schema has properties");
+    let text = |description: &str| json!({"type": "string", "description": description});
+    properties.insert(
+        "apiVersion".to_owned(),
+        text("APIVersion defines the versioned schema of this representation of an object: group and version."),
+    );
+    properties.insert(
+        "kind".to_owned(),
+        text("Kind is a string value representing the REST resource this object represents."),
+    );
+    properties.insert(
+        "metadata".to_owned(),
+        json!({"type": "object", "description": "Standard object's metadata: name, namespace, labels, annotations."}),
+    );
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.retain(|name| name != "metadata");
+    }
+    if let Some(fields) = schema.as_object_mut() {
+        fields.retain(|name, value| name != "required" || value.as_array().is_some_and(|names| !names.is_empty()));
+    }
+}
