@@ -1,7 +1,24 @@
 //! Dispatch decisions as pure functions over a snapshot: no clock, no I/O, no tokio, no hash-map order, no randomness
 //! but a seed. The dispatch agent, the simulator, the benchmark and the back-test are shells around [`step`].
 
-use std::sync::Arc;
+mod bound;
+mod candidates;
+mod commit;
+mod explain;
+mod fleet;
+mod insertion;
+mod job;
+mod life;
+mod limits;
+mod moment;
+mod plan;
+mod report;
+mod route;
+mod settle;
+mod travel;
+mod world;
+
+use std::{borrow::Cow, sync::Arc};
 
 use dropmate_api::{
     Depot, DispatchPolicySpec, Driver, Order,
@@ -9,6 +26,11 @@ use dropmate_api::{
     order::{AssignmentReason, Decision, RuledOut},
 };
 use jiff::Timestamp;
+
+use crate::{
+    moment::NEVER,
+    world::{Stage, World},
+};
 
 /// The state of one namespace. Orders, drivers and depots are sorted by name; finished orders may be left out.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +47,9 @@ pub struct Snapshot {
 
 /// A disposable cache between steps (warm plan). Lost on restart; only quality and speed suffer.
 #[derive(Debug, Default)]
-pub struct Memory {}
+pub struct Memory {
+    world: World,
+}
 
 /// Something to be done, with its reason. `order` and `driver` are names in the snapshot's namespace.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +84,72 @@ pub struct Plan {
 }
 
 /// Decides. The same memory, snapshot and `now` (business time) give the same plan, byte for byte.
-pub fn step(_memory: &mut Memory, _snapshot: &Snapshot, _now: Timestamp) -> Plan {
-    unimplemented!()
+pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let world = &mut memory.world;
+    let seconds = now.as_second();
+    let orders = by_name(&snapshot.orders, |order| world::name(order.metadata.name.as_ref()));
+    let drivers = by_name(&snapshot.drivers, |driver| world::name(driver.metadata.name.as_ref()));
+    let depots = by_name(&snapshot.depots, |depot| world::name(depot.metadata.name.as_ref()));
+    world.sync(&orders, &drivers, &depots, &snapshot.policy, now);
+    settle::settle(world, seconds);
+    plan::insert_queue(world, seconds);
+
+    let mut life = Vec::new();
+    let mut unbindings = Vec::new();
+    let mut bindings = Vec::new();
+    let mut conditions = Vec::new();
+    let mut wake_at: Option<Timestamp> = None;
+    let mut wake = |at: Timestamp| wake_at = Some(wake_at.map_or(at, |held| held.min(at)));
+    let next_binding = commit::bind_due(world, seconds, &mut bindings);
+    if next_binding < NEVER {
+        wake(moment::timestamp(next_binding));
+    }
+    // An order that is given up in this step is not bound in it, too.
+    for &id in &world.order_ids {
+        let slot = world.order(id);
+        let given_up = life.len();
+        if let Some(at) = slot.next.due(slot.name(), now, &mut life) {
+            wake(at);
+        }
+        if let Some(Command::Expire { order }) = life.get(given_up) {
+            bindings.retain(|command| !matches!(command, Command::Bind { order: bound, .. } if bound == order));
+            continue;
+        }
+        if slot.stage == Stage::Bound
+            && let Some(reason) = report::must_unbind(world, id, seconds)
+        {
+            unbindings.push(Command::Unbind { order: slot.name().to_owned(), reason });
+        }
+        if let Some((tried_at, _)) = slot.tried_at {
+            wake(moment::timestamp(tried_at + plan::RETRY_SECONDS));
+        }
+        conditions.extend(report::assignability(world, id));
+    }
+    let mut routes = Vec::new();
+    for &id in &world.driver_ids {
+        routes.extend(report::route(world, id));
+        let check_at = world.driver(id).check_at;
+        if check_at < NEVER {
+            wake(moment::timestamp(check_at));
+        }
+    }
+    // `bind_due` goes by driver; a reader goes by order.
+    bindings.sort_by(|a, b| bound_order(a).cmp(bound_order(b)));
+    let commands = [life, unbindings, bindings, conditions, routes].concat();
+    Plan { commands, wake_at }
+}
+
+fn bound_order(command: &Command) -> &str {
+    if let Command::Bind { order, .. } = command { order } else { "" }
+}
+
+/// The objects sorted by name, each name once. A snapshot is sorted already, so this is one look at each.
+fn by_name<T>(objects: &[Arc<T>], name: impl Fn(&T) -> &str) -> Cow<'_, [Arc<T>]> {
+    if objects.is_sorted_by(|a, b| name(a) < name(b)) {
+        return Cow::Borrowed(objects);
+    }
+    let mut objects = objects.to_vec();
+    objects.sort_by(|a, b| name(a).cmp(name(b)));
+    objects.dedup_by(|later, earlier| name(later) == name(earlier));
+    Cow::Owned(objects)
 }
