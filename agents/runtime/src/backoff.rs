@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Waits that double from `FIRST` to `LONGEST`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }

@@ -47,8 +47,8 @@ impl Recorder {
     /// Starts recording as `component` (`dropmate-dispatch`) of that process. The task ends, with the queue empty,
     /// after the last clone is dropped.
     pub fn start(client: Client, component: &'static str, instance: &str, now: Now) -> (Self, JoinHandle<()>) {
-        let (queue, mut waiting) = mpsc::channel::<Event>(QUEUE);
-        let events = futures::stream::poll_fn(move |cx| waiting.poll_recv(cx));
+        let (queue, mut waits) = mpsc::channel::<Event>(QUEUE);
+        let events = futures::stream::poll_fn(move |cx| waits.poll_recv(cx));
         let writing = events.for_each_concurrent(WRITERS, move |event| write(client.clone(), event));
         (Self { queue, component, instance: instance.to_owned(), now }, tokio::spawn(writing))
     }
