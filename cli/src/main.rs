@@ -1,1 +1,52 @@
-fn main() {}
+//! The `dropmate` command: starts DropMate, and talks to one that runs.
+
+mod apply;
+mod args;
+mod commands;
+mod connection;
+mod failure;
+mod kinds;
+mod manifest;
+mod mdrp;
+mod output;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser as _;
+use failure::Outcome;
+
+fn main() -> ExitCode {
+    // Every TLS connection needs a provider, and this is the only one in the program.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        unreachable!("nothing ran before that could have installed another provider");
+    }
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(format!("cannot start: {error}"));
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::error(failure.to_string());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+async fn run(Cli { connection, command }: Cli) -> Outcome {
+    match command {
+        Command::Apply(args) => commands::apply::run(&connection, args).await,
+        Command::Get(args) => commands::get::run(&connection, args).await,
+        Command::Describe(args) => commands::describe::run(&connection, args).await,
+        Command::Explain(args) => commands::explain::run(&connection, args).await,
+        Command::Delete(args) => commands::delete::run(&connection, args).await,
+        Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
+        Command::Crds(args) => commands::crds::run(&args),
+        Command::Version(args) => commands::version::run(&connection, args).await,
+    }
+}

@@ -1,0 +1,12 @@
+//! The commands, one a file: each takes its arguments, asks the server, and hands what it found to `output`.
+
+pub(crate) mod apply;
+pub(crate) mod convert;
+pub(crate) mod crds;
+pub(crate) mod delete;
+pub(crate) mod describe;
+pub(crate) mod explain;
+pub(crate) mod get;
+pub(crate) mod summary;
+pub(crate) mod up;
+pub(crate) mod version;
