@@ -2,9 +2,19 @@
 //!
 //! Decides nothing about deliveries: agents do, through the same API as everybody else.
 
+mod body;
 pub mod caller;
-pub mod router;
-pub mod state;
+mod error;
+mod names;
+mod namespaces;
+mod object;
+mod options;
+mod patch;
+mod resources;
+mod router;
+mod selector;
+mod state;
+mod target;
 
 use axum::{Extension, Router};
 pub use caller::Caller;
@@ -23,13 +33,19 @@ pub struct ControlPlane {
 impl ControlPlane {
     /// One that keeps everything in memory, for tests and simulation; works on a current-thread runtime under paused
     /// time.
-    #[expect(clippy::unused_async, reason = "the store in memory starts its writer task here")]
     pub async fn in_memory(clock: Clock) -> Self {
-        Self::over(memory_store(), clock)
+        let system = clock.clone();
+        let store = Store::memory(std::sync::Arc::new(move || system.system_now()));
+        Self::over(store, clock).await
     }
 
-    fn over(store: Store, clock: Clock) -> Self {
-        Self { state: AppState { store, clock, shutdown: CancellationToken::new() } }
+    async fn over(store: Store, clock: Clock) -> Self {
+        let state = AppState { store, clock, shutdown: CancellationToken::new() };
+        if let Err(error) = resources::bootstrap_namespaces(&state).await {
+            tracing::error!(error = error.message(), "the first namespaces could not be made");
+        }
+        tokio::spawn(namespaces::run(state.clone()));
+        Self { state }
     }
 
     /// Both clocks.
@@ -51,8 +67,4 @@ impl ControlPlane {
     pub fn in_process(&self, user: &str) -> Router {
         self.router().layer(Extension(Caller::named(user)))
     }
-}
-
-fn memory_store() -> Store {
-    unimplemented!("the store in memory has not landed")
 }

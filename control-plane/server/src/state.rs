@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
-pub struct AppState {
+pub(crate) struct AppState {
     /// The objects.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Both clocks.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.
-    pub shutdown: CancellationToken,
+    pub(crate) shutdown: CancellationToken,
 }

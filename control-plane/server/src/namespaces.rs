@@ -1,0 +1,113 @@
+//! Empties namespaces that are being deleted, and then lets them go. There is no garbage collector; this is the one
+//! thing that the server reconciles by itself.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dropmate_api::registry::{Kind, kinds};
+use dropmate_store::{Actor, At, Change, Expect, Object, Scope};
+use serde_json::{Value, json};
+
+use crate::{
+    error::Result,
+    object::text,
+    resources::{self, DeleteOptions},
+    state::AppState,
+};
+
+/// Content may wait for its own finalizers: look again this often.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs until the server drains.
+pub(crate) async fn run(state: AppState) {
+    let shutdown = state.shutdown.clone();
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => {}
+        () = reconcile(&state) => {}
+    }
+}
+
+async fn reconcile(state: &AppState) {
+    loop {
+        if let Err(error) = follow(state).await {
+            tracing::warn!(error = error.message(), "namespaces could not be followed; trying again");
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Follows all namespaces until the watch ends.
+async fn follow(state: &AppState) -> Result<()> {
+    let scope = Scope { resource: "namespaces".into(), namespace: None };
+    let page = state.store.list(&scope, At::Latest, None, None).await?;
+    let mut terminating: BTreeSet<String> =
+        page.objects.iter().filter(|object| is_terminating(object)).map(|object| object.key.name.clone()).collect();
+    let mut watch = state.store.watch(scope, page.revision).await?;
+    loop {
+        for name in terminating.clone() {
+            if empty(state, &name).await? {
+                terminating.remove(&name);
+            }
+        }
+        tokio::select! {
+            biased;
+            change = watch.next() => match change {
+                None => return Ok(()),
+                Some(event) => {
+                    let event = event?;
+                    if event.deleted {
+                        terminating.remove(&event.object.key.name);
+                    } else if is_terminating(&event.object) {
+                        terminating.insert(event.object.key.name.clone());
+                    }
+                }
+            },
+            () = tokio::time::sleep(LOOK_AGAIN), if !terminating.is_empty() => {}
+        }
+    }
+}
+
+fn is_terminating(object: &Object) -> bool {
+    // Most namespaces are not; only those whose text says so are parsed.
+    object.body.contains("\"Terminating\"")
+        && serde_json::from_str::<Value>(&object.body).is_ok_and(|body| {
+            text(&body, "/status/phase") == "Terminating" && body.pointer("/spec/finalizers/0").is_some()
+        })
+}
+
+/// Deletes what is in the namespace, and lets it go if nothing is. Creates are refused by then: their guard asks for an
+/// active namespace.
+async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
+    let actor = Actor { user: "system:namespace-controller".into(), ..Actor::default() };
+    let mut left = 0;
+    for kind in stored_kinds() {
+        let scope = Scope { resource: kind.storage.into(), namespace: Some(namespace.into()) };
+        for object in state.store.list(&scope, At::Latest, None, None).await?.objects {
+            match resources::remove(state, kind, &object.key, &DeleteOptions::default(), &actor).await {
+                Ok(resources::Deleted::Gone(_)) => {}
+                Ok(_) => left += 1,
+                Err(error) if error.reason() == "NotFound" => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(left == 0 && let_go(state, namespace, &actor).await?)
+}
+
+/// One kind for each place where namespaced objects are stored.
+fn stored_kinds() -> impl Iterator<Item = &'static Kind> {
+    let mut seen = BTreeSet::new();
+    kinds().iter().filter(move |kind| kind.namespaced && seen.insert(kind.storage))
+}
+
+async fn let_go(state: &AppState, namespace: &str, actor: &Actor) -> Result<bool> {
+    let key = resources::namespace_key(namespace);
+    let (Some(object), _) = state.store.get(&key, At::Latest).await? else { return Ok(true) };
+    let mut body: Value = serde_json::from_str(&object.body).map_err(crate::error::ApiError::internal)?;
+    body["spec"]["finalizers"] = json!([]);
+    let held = body.pointer("/metadata/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let body = body.to_string().into();
+    let change = if held { Change::Put { uid: object.uid.clone(), body } } else { Change::Delete { body } };
+    // A lost race is looked at again with the next event.
+    Ok(resources::write(state, key, Expect::Revision(object.revision), change, Vec::new(), actor).await.is_ok())
+}

@@ -1,0 +1,289 @@
+//! What every object has: `apiVersion`, `kind` and `metadata`. Checked, filled and kept by the server.
+
+use dropmate_api::{registry::Kind, validation::Cause};
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::{
+    error::{ApiError, Result},
+    names::{self, LABEL_RULE, LABEL_VALUE_RULE, MAX_LABEL, MAX_SUBDOMAIN, NAME_PART_RULE, SUBDOMAIN_RULE},
+};
+
+/// Bytes of all annotations together, as in Kubernetes.
+const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
+
+/// The fields of `metadata` and the JSON types they have in Kubernetes' words.
+const METADATA_FIELDS: &[(&str, Shape)] = &[
+    ("annotations", Shape::StringMap),
+    ("creationTimestamp", Shape::Text),
+    ("deletionGracePeriodSeconds", Shape::Number),
+    ("deletionTimestamp", Shape::Text),
+    ("finalizers", Shape::StringList),
+    ("generateName", Shape::Text),
+    ("generation", Shape::Number),
+    ("labels", Shape::StringMap),
+    ("managedFields", Shape::ObjectList),
+    ("name", Shape::Text),
+    ("namespace", Shape::Text),
+    ("ownerReferences", Shape::ObjectList),
+    ("resourceVersion", Shape::Text),
+    ("selfLink", Shape::Text),
+    ("uid", Shape::Text),
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Text,
+    Number,
+    StringMap,
+    StringList,
+    ObjectList,
+}
+
+/// The text at a pointer; empty if there is none.
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or("")
+}
+
+/// `metadata` of an object that `read_metadata` let through.
+pub(crate) fn metadata(object: &mut Value) -> &mut Map<String, Value> {
+    let slot = &mut object["metadata"];
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    slot.as_object_mut().expect("it was just made an object")
+}
+
+/// `metadata.finalizers`.
+pub(crate) fn finalizers(object: &Value) -> Vec<&str> {
+    let list = object.pointer("/metadata/finalizers").and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// A time as metadata holds it: whole seconds.
+pub(crate) fn metadata_time(at: Timestamp) -> Value {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string().into()
+}
+
+/// Checks `apiVersion` and `kind`; clients of the core kinds may leave them out.
+pub(crate) fn check_type(kind: &Kind, object: &mut Value) -> Result<()> {
+    let Value::Object(map) = object else {
+        return Err(ApiError::bad_request("the object provided is unrecognized (must be an object)"));
+    };
+    let ours = kind.group == dropmate_api::GROUP;
+    let given = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or("").to_owned();
+    let (api_version, name) = (given("apiVersion"), given("kind"));
+    if name.is_empty() && ours {
+        return Err(ApiError::bad_request("Object 'Kind' is missing in the body of the request"));
+    }
+    if api_version.is_empty() && ours {
+        return Err(ApiError::bad_request("Object 'apiVersion' is missing in the body of the request"));
+    }
+    if !api_version.is_empty() && api_version != kind.api_version() {
+        return Err(ApiError::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({})",
+            kind.api_version()
+        )));
+    }
+    if !name.is_empty() && name != kind.kind {
+        let object_name = text(object, "/metadata/name").to_owned();
+        let message = format!("Invalid value: {name:?}: must be {}", kind.kind);
+        return Err(ApiError::invalid(kind, &object_name, &[cause("FieldValueInvalid", message, "kind")]));
+    }
+    map.insert("apiVersion".into(), kind.api_version().into());
+    map.insert("kind".into(), kind.kind.into());
+    Ok(())
+}
+
+/// Checks the types in `metadata`, drops what is null or empty, and takes out fields that it does not have; returns
+/// their paths.
+pub(crate) fn read_metadata(kind: &Kind, object: &mut Value) -> Result<Vec<String>> {
+    let wrong = |field: &str, value: &Value, go: &str| {
+        let found = match value {
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            _ => "object",
+        };
+        ApiError::bad_request(format!(
+            "{} in version {:?} cannot be handled as a {}: json: cannot unmarshal {found} into Go struct field ObjectMeta.{field} of type {go}",
+            kind.kind, kind.version, kind.kind
+        ))
+    };
+    if !matches!(object.get("metadata"), None | Some(Value::Null | Value::Object(_))) {
+        return Err(wrong("metadata", &object["metadata"], "v1.ObjectMeta"));
+    }
+    let metadata = metadata(object);
+    let mut unknown = Vec::new();
+    for (field, value) in std::mem::take(metadata) {
+        let Some((_, shape)) = METADATA_FIELDS.iter().find(|(known, _)| *known == field) else {
+            unknown.push(format!("metadata.{field}"));
+            continue;
+        };
+        let path = format!("metadata.{field}");
+        let (go, fits) = match shape {
+            Shape::Text => ("string", value.is_string() || value.is_null()),
+            Shape::Number => ("int64", value.is_i64() || value.is_null()),
+            Shape::StringMap => ("map[string]string", matches!(value, Value::Object(_) | Value::Null)),
+            Shape::StringList | Shape::ObjectList => ("[]string", matches!(value, Value::Array(_) | Value::Null)),
+        };
+        if !fits {
+            return Err(wrong(&path, &value, go));
+        }
+        let value = match (shape, value) {
+            (Shape::StringMap, Value::Object(map)) => {
+                if let Some(other) = map.values().find(|v| !v.is_string() && !v.is_null()) {
+                    return Err(wrong(&path, other, "string"));
+                }
+                // A null in a map of strings is the empty string to Kubernetes.
+                let text = |v: Value| if v.is_null() { Value::from("") } else { v };
+                Value::Object(map.into_iter().map(|(key, value)| (key, text(value))).collect())
+            }
+            (Shape::StringList, Value::Array(items)) if items.iter().any(|v| !v.is_string()) => {
+                let other = items.iter().find(|v| !v.is_string()).unwrap_or(&Value::Null);
+                return Err(wrong(&path, other, "string"));
+            }
+            (Shape::ObjectList, Value::Array(items)) if items.iter().any(|v| !v.is_object()) => {
+                let other = items.iter().find(|v| !v.is_object()).unwrap_or(&Value::Null);
+                return Err(wrong(&path, other, "v1.OwnerReference"));
+            }
+            (_, value) => value,
+        };
+        let empty = match &value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        // Ownership of fields comes with server-side apply; until then the server keeps none.
+        if !empty && field != "managedFields" && field != "selfLink" {
+            metadata.insert(field, value);
+        }
+    }
+    Ok(unknown)
+}
+
+/// Everything wrong with `metadata`.
+pub(crate) fn validate_metadata(kind: &Kind, object: &Value) -> Vec<Cause> {
+    let mut causes = Vec::new();
+    let name = text(object, "/metadata/name");
+    if name.is_empty() {
+        causes.push(required("metadata.name", "name or generateName is required"));
+    } else {
+        validate_name(kind, name, "metadata.name", &mut causes);
+    }
+    let prefix = text(object, "/metadata/generateName");
+    if !prefix.is_empty() {
+        // The suffix makes a trailing dash or dot whole.
+        validate_name(kind, &format!("{}x", prefix.trim_end_matches('-')), "metadata.generateName", &mut causes);
+    }
+    if let Some(Value::Object(labels)) = object.pointer("/metadata/labels") {
+        for (key, value) in labels {
+            validate_key(key, "metadata.labels", &mut causes);
+            let value = value.as_str().unwrap_or("");
+            if value.len() > MAX_LABEL {
+                let message = format!("Invalid value: {value:?}: must be no more than {MAX_LABEL} bytes");
+                causes.push(cause("FieldValueInvalid", message, "metadata.labels"));
+            } else if !names::is_label_value(value) {
+                let message = format!("Invalid value: {value:?}: {LABEL_VALUE_RULE}");
+                causes.push(cause("FieldValueInvalid", message, "metadata.labels"));
+            }
+        }
+    }
+    if let Some(Value::Object(annotations)) = object.pointer("/metadata/annotations") {
+        let mut bytes = 0;
+        for (key, value) in annotations {
+            validate_key(&key.to_ascii_lowercase(), "metadata.annotations", &mut causes);
+            bytes += key.len() + value.as_str().map_or(0, str::len);
+        }
+        if bytes > MAX_ANNOTATION_BYTES {
+            let message = format!("Too long: may not be more than {MAX_ANNOTATION_BYTES} bytes");
+            causes.push(cause("FieldValueTooLong", message, "metadata.annotations"));
+        }
+    }
+    for (index, finalizer) in finalizers(object).into_iter().enumerate() {
+        let at = format!("metadata.finalizers[{index}]");
+        validate_key(finalizer, &at, &mut causes);
+        if !finalizer.contains('/') && !["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer) {
+            let message = format!(
+                "Invalid value: {finalizer:?}: name is neither a standard finalizer name nor is it fully qualified"
+            );
+            causes.push(cause("FieldValueInvalid", message, &at));
+        }
+    }
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    for (index, owner) in owners.into_iter().flatten().enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if owner.get(field).and_then(Value::as_str).unwrap_or("").is_empty() {
+                let why = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
+                let at = format!("metadata.ownerReferences[{index}].{field}");
+                causes.push(cause("FieldValueInvalid", format!("Invalid value: \"\": {why}"), &at));
+            }
+        }
+    }
+    causes
+}
+
+fn validate_name(kind: &Kind, name: &str, field: &str, causes: &mut Vec<Cause>) {
+    let label = kind.kind == "Namespace";
+    let (fits, rule, longest) = if label {
+        (names::is_label(name), LABEL_RULE, MAX_LABEL)
+    } else {
+        (names::is_subdomain(name), SUBDOMAIN_RULE, MAX_SUBDOMAIN)
+    };
+    if name.len() > longest {
+        let message = format!("Invalid value: {name:?}: must be no more than {longest} bytes");
+        causes.push(cause("FieldValueInvalid", message, field));
+    }
+    if !fits {
+        causes.push(cause("FieldValueInvalid", format!("Invalid value: {name:?}: {rule}"), field));
+    }
+}
+
+fn validate_key(key: &str, field: &str, causes: &mut Vec<Cause>) {
+    if !names::is_qualified_name(key) {
+        causes.push(cause("FieldValueInvalid", format!("Invalid value: {key:?}: {NAME_PART_RULE}"), field));
+    }
+}
+
+/// Makes a cause.
+pub(crate) fn cause(reason: &str, message: impl Into<String>, field: &str) -> Cause {
+    Cause { reason: reason.into(), message: message.into(), field: field.into() }
+}
+
+fn required(field: &str, why: &str) -> Cause {
+    cause("FieldValueRequired", format!("Required value: {why}"), field)
+}
+
+/// The cause of a field that a write may not change.
+pub(crate) fn immutable(field: &str, value: &str) -> Cause {
+    cause("FieldValueInvalid", format!("Invalid value: {value:?}: field is immutable"), field)
+}
+
+/// Whether anything outside `metadata`, `status` and the type differs; that is what `generation` counts.
+pub(crate) fn wants_differ(kind: &Kind, old: &Value, new: &Value) -> bool {
+    let counts = |key: &str| key != "metadata" && !(key == "status" && kind.status_subresource);
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return old != new };
+    old.iter().any(|(key, value)| counts(key) && new.get(key) != Some(value))
+        || new.keys().any(|key| counts(key) && !old.contains_key(key))
+}
+
+/// Puts `resourceVersion` into canonical text: keys are sorted, so the first `"metadata":{` outside a string is the
+/// object's own, and text inside strings has its quotes escaped.
+pub(crate) fn with_version(body: &str, revision: u64, out: &mut Vec<u8>) {
+    const METADATA: &str = "\"metadata\":{";
+    match body.find(METADATA) {
+        Some(at) => {
+            let (head, tail) = body.split_at(at + METADATA.len());
+            out.extend_from_slice(head.as_bytes());
+            out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\"").as_bytes());
+            if !tail.starts_with('}') {
+                out.push(b',');
+            }
+            out.extend_from_slice(tail.as_bytes());
+        }
+        None => out.extend_from_slice(body.as_bytes()),
+    }
+}

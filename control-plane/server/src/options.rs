@@ -1,0 +1,204 @@
+//! The query of a request, read once into values that cannot be wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dropmate_api::validation::Cause;
+use dropmate_store::Revision;
+
+use crate::error::{ApiError, Result};
+
+/// The raw query, by name; of a name given twice the last counts.
+pub(crate) type Query = BTreeMap<String, String>;
+
+/// What to do about fields that the schema does not know and keys given twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum FieldValidation {
+    /// Drop them silently.
+    Ignore,
+    /// Drop them and say so in `Warning` headers.
+    #[default]
+    Warn,
+    /// Refuse the request.
+    Strict,
+}
+
+/// The query of a write.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteOptions {
+    /// Do everything but the write.
+    pub(crate) dry_run: bool,
+    /// What to do about unknown fields.
+    pub(crate) field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// Reads them; `options` is how errors call them: `CreateOptions`.
+    pub(crate) fn parse(query: &Query, options: &str) -> Result<Self> {
+        let dry_run = match query.get("dryRun").map(String::as_str) {
+            None | Some("") => false,
+            Some("All") => true,
+            Some(other) => return Err(not_supported(options, "dryRun", other, &["All"])),
+        };
+        let field_validation = match query.get("fieldValidation").map(String::as_str) {
+            None | Some("") => FieldValidation::default(),
+            Some("Ignore") => FieldValidation::Ignore,
+            Some("Warn") => FieldValidation::Warn,
+            Some("Strict") => FieldValidation::Strict,
+            Some(other) => {
+                return Err(not_supported(options, "fieldValidation", other, &["Ignore", "Strict", "Warn"]));
+            }
+        };
+        Ok(Self { dry_run, field_validation })
+    }
+}
+
+/// How `resourceVersion` of a list is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersionMatch {
+    /// At least as new.
+    NotOlderThan,
+    /// Exactly this one.
+    Exact,
+}
+
+/// The query of a list or a watch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ListOptions {
+    /// Whether it is a watch.
+    pub(crate) watch: bool,
+    /// Label selector.
+    pub(crate) label_selector: Option<String>,
+    /// Field selector.
+    pub(crate) field_selector: Option<String>,
+    /// Most objects of a page.
+    pub(crate) limit: Option<usize>,
+    /// Where to go on.
+    pub(crate) continue_token: Option<String>,
+    /// The version asked for; absent if none was.
+    pub(crate) resource_version: Option<Revision>,
+    /// How it is meant.
+    pub(crate) version_match: Option<VersionMatch>,
+    /// Whether the watcher takes bookmarks.
+    pub(crate) bookmarks: bool,
+    /// Whether the watch begins with the present state.
+    pub(crate) send_initial_events: Option<bool>,
+    /// When the watch ends.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl ListOptions {
+    /// Reads them and refuses combinations that mean nothing, with the texts of Kubernetes.
+    pub(crate) fn parse(query: &Query) -> Result<Self> {
+        let text = |name: &str| query.get(name).filter(|v| !v.is_empty()).cloned();
+        let options = Self {
+            watch: boolean(query, "watch")?.unwrap_or(false),
+            label_selector: text("labelSelector"),
+            field_selector: text("fieldSelector"),
+            limit: number(query, "limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
+            continue_token: text("continue"),
+            resource_version: match text("resourceVersion") {
+                None => None,
+                Some(version) => Some(parse_version(&version)?),
+            },
+            version_match: match query.get("resourceVersionMatch").map(String::as_str) {
+                None | Some("") => None,
+                Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
+                Some("Exact") => Some(VersionMatch::Exact),
+                Some(other) => {
+                    let supported = ["Exact", "NotOlderThan", ""];
+                    return Err(not_supported("ListOptions", "resourceVersionMatch", other, &supported));
+                }
+            },
+            bookmarks: boolean(query, "allowWatchBookmarks")?.unwrap_or(false),
+            send_initial_events: boolean(query, "sendInitialEvents")?,
+            timeout: number(query, "timeoutSeconds")?.filter(|n| *n > 0).map(|n| Duration::from_secs(n as u64)),
+        };
+        let refusals = if options.watch { options.watch_refusals() } else { options.list_refusals() };
+        if !refusals.is_empty() {
+            return Err(ApiError::invalid_options("ListOptions", &refusals));
+        }
+        if options.continue_token.is_some() && options.resource_version.is_some_and(|v| v != 0) && !options.watch {
+            return Err(ApiError::bad_request("specifying resource version is not allowed when using continue"));
+        }
+        Ok(options)
+    }
+
+    fn list_refusals(&self) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        if self.send_initial_events.is_some() {
+            causes.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        if let Some(version_match) = self.version_match {
+            let forbid = |why: &str| forbidden("resourceVersionMatch", why);
+            if self.continue_token.is_some() {
+                causes.push(forbid("resourceVersionMatch is forbidden when continue is provided"));
+            }
+            match (self.resource_version, version_match) {
+                (None, _) => {
+                    causes.push(forbid("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+                }
+                (Some(0), VersionMatch::Exact) => {
+                    causes.push(forbid("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""));
+                }
+                _ => {}
+            }
+        }
+        causes
+    }
+
+    fn watch_refusals(&self) -> Vec<Cause> {
+        let mut causes = Vec::new();
+        let forbid = |why: &str| forbidden("resourceVersionMatch", why);
+        match (self.send_initial_events, self.version_match) {
+            (None, Some(_)) => {
+                causes.push(forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+            }
+            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => {}
+            (Some(_), _) => {
+                causes.push(forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            }
+        }
+        causes
+    }
+}
+
+/// Reads a `resourceVersion`: opaque to clients, a decimal number to us.
+pub(crate) fn parse_version(text: &str) -> Result<Revision> {
+    text.parse().map_err(|_| {
+        ApiError::bad_request(format!(
+            "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+        ))
+    })
+}
+
+fn boolean(query: &Query, name: &str) -> Result<Option<bool>> {
+    match query.get(name).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),
+        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Some(false)),
+        Some(other) => Err(ApiError::bad_request(format!("{name}: Invalid value: {other:?}: must be true or false"))),
+    }
+}
+
+fn number(query: &Query, name: &str) -> Result<Option<i64>> {
+    match query.get(name).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax ({name})"))),
+    }
+}
+
+fn forbidden(field: &str, why: &str) -> Cause {
+    Cause { reason: "FieldValueForbidden".into(), message: format!("Forbidden: {why}"), field: field.into() }
+}
+
+fn not_supported(options: &str, field: &str, value: &str, supported: &[&str]) -> ApiError {
+    let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+    let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
+    ApiError::invalid_options(
+        options,
+        &[Cause { reason: "FieldValueNotSupported".into(), message, field: field.into() }],
+    )
+}

@@ -1,0 +1,23 @@
+//! The verbs of the resource API, each written once over the registry of kinds.
+
+mod answer;
+mod call;
+mod collection;
+mod commit;
+mod create;
+mod delete;
+mod events;
+mod get;
+mod list;
+mod order;
+mod prepare;
+mod update;
+mod watch;
+
+pub(crate) use collection::{create_in_collection, delete_collection, list_or_watch};
+pub(crate) use commit::{namespace_key, write};
+pub(crate) use create::bootstrap_namespaces;
+pub(crate) use delete::{DeleteOptions, Deleted, delete, remove};
+pub(crate) use get::get;
+pub(crate) use order::{bind, report_progress, unbind};
+pub(crate) use update::{patch, replace};

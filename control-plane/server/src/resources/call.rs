@@ -1,0 +1,106 @@
+//! What every verb reads from a request before it does anything.
+
+use axum::{
+    extract::{FromRequestParts, Query as QueryOf},
+    response::{IntoResponse, Response},
+};
+use dropmate_api::registry::Kind;
+use dropmate_store::{Actor, Key};
+use http::{HeaderMap, HeaderValue, header::USER_AGENT, request::Parts};
+
+use crate::{
+    caller::{Caller, RequestId},
+    error::{ApiError, Result},
+    options::Query,
+    state::AppState,
+    target::Target,
+};
+
+/// A client program's name is kept to this length with each revision.
+const MAX_CLIENT_BYTES: usize = 256;
+
+/// A request to the resource API.
+pub(crate) struct Call {
+    /// The store and the clocks.
+    pub(crate) state: AppState,
+    /// What the path means.
+    pub(crate) target: Target,
+    /// The query.
+    pub(crate) query: Query,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// Who calls.
+    pub(crate) caller: Caller,
+    /// Who writes, as the revision keeps it.
+    pub(crate) actor: Actor,
+}
+
+impl Call {
+    /// The kind.
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.target.kind
+    }
+
+    /// The object's name; the router sends only paths that have one.
+    pub(crate) fn name(&self) -> &str {
+        self.target.name.as_deref().unwrap_or("")
+    }
+
+    /// The key of the object the path names.
+    pub(crate) fn key(&self) -> Key {
+        self.key_of(self.name())
+    }
+
+    /// The key of another object of the same kind and namespace.
+    pub(crate) fn key_of(&self, name: &str) -> Key {
+        Key {
+            resource: self.kind().storage.to_owned(),
+            namespace: self.target.namespace.clone().unwrap_or_default(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for Call {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        let target = Target::parse(parts.uri.path()).ok_or_else(|| ApiError::no_such_path().into_response())?;
+        let QueryOf(query) = QueryOf::<Query>::try_from_uri(&parts.uri)
+            .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {error}")).into_response())?;
+        let caller =
+            parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized().into_response())?;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
+        let mut client = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("").to_owned();
+        client.truncate(MAX_CLIENT_BYTES);
+        let actor = Actor { user: caller.user.clone(), client, request_id };
+        Ok(Self { state: state.clone(), target, query, headers: parts.headers.clone(), caller, actor })
+    }
+}
+
+/// Notices for the person at the other end, as `Warning` headers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// Adds one.
+    pub(crate) fn push(&mut self, text: impl Into<String>) {
+        self.0.push(text.into());
+    }
+
+    /// Puts them on the answer.
+    pub(crate) fn onto(&self, mut response: Response) -> Response {
+        /// More are cut off, as headers have to stay small.
+        const MAX_WARNINGS: usize = 20;
+        /// Longer texts are cut, for the same reason.
+        const MAX_WARNING_CHARS: usize = 400;
+        for text in self.0.iter().take(MAX_WARNINGS) {
+            let plain: String = text.chars().filter(|c| !c.is_control()).take(MAX_WARNING_CHARS).collect();
+            let quoted = plain.replace('\\', "\\\\").replace('"', "\\\"");
+            if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
+                response.headers_mut().append(http::header::WARNING, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,277 @@
+//! Replace and patch, of the object and of its status: one path to the store for all of them.
+
+use std::sync::Arc;
+
+use axum::{body::Body, response::Response};
+use dropmate_api::registry::{Part, WriteContext};
+use dropmate_store::{Change, Expect, Object, WriteError};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::{
+    answer::Answer,
+    call::{Call, Warnings},
+    commit::{self, MAX_ATTEMPTS},
+    prepare,
+};
+use crate::{
+    body::{self, Document},
+    error::{ApiError, Result},
+    object::{self, cause, metadata, text},
+    options::{self, WriteOptions},
+    patch::{json_patch, merge_patch, strategic_merge_patch},
+};
+
+/// What an update came to.
+enum Updated {
+    /// It is stored, or nothing had to change.
+    Stored(Arc<Object>),
+    /// It would have been stored so.
+    DryRun(Value),
+    /// Somebody else was faster.
+    Lost,
+}
+
+/// `PUT`: replaces the object, or its status.
+pub(crate) async fn replace(call: Call, body: Body) -> Result<Response> {
+    let answer = Answer::negotiate(&call)?;
+    let options = WriteOptions::parse(&call.query, "UpdateOptions")?;
+    let bytes = body::read(body).await?;
+    let Document { value: mut wanted, duplicates } =
+        body::decode(call.kind(), &body::media_type(&call.headers), &bytes)?;
+    let mut warnings = Warnings::default();
+    let kind = call.kind();
+    object::check_type(kind, &mut wanted)?;
+    prepare::check_fields(kind, &mut wanted, &duplicates, options.field_validation, &mut warnings)?;
+    call.check_namespace(&mut wanted)?;
+    let name = text(&wanted, "/metadata/name");
+    if name.is_empty() && kind.group != dropmate_api::GROUP {
+        metadata(&mut wanted).insert("name".into(), call.name().into());
+    } else if name != call.name() {
+        return Err(ApiError::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            call.name()
+        )));
+    }
+    let version = match text(&wanted, "/metadata/resourceVersion") {
+        "" => None,
+        version => Some(options::parse_version(version)?),
+    };
+    let uid = text(&wanted, "/metadata/uid").to_owned();
+    for _ in 0..MAX_ATTEMPTS {
+        let current = call.read().await?;
+        if !uid.is_empty() && uid != current.uid {
+            let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", current.uid);
+            return Err(ApiError::conflict(kind, call.name(), &why));
+        }
+        match version {
+            // Kubernetes lets Namespaces and Events be replaced blindly; our kinds and Leases never are.
+            None if kind.kind != "Namespace" && kind.kind != "Event" => {
+                let message = "Invalid value: 0: must be specified for an update";
+                let cause = cause("FieldValueInvalid", message, "metadata.resourceVersion");
+                return Err(ApiError::invalid_resource(kind, call.name(), &[cause]));
+            }
+            Some(version) if version != current.revision => return Err(ApiError::modified(kind, call.name())),
+            _ => {}
+        }
+        match call.update(&current, wanted.clone(), options).await? {
+            Updated::Lost if version.is_some() => return Err(ApiError::modified(kind, call.name())),
+            Updated::Lost => {}
+            updated => return call.answer_update(&answer, updated, &warnings),
+        }
+    }
+    Err(ApiError::modified(kind, call.name()))
+}
+
+/// `PATCH`: changes the object, or its status.
+pub(crate) async fn patch(call: Call, body: Body) -> Result<Response> {
+    let answer = Answer::negotiate(&call)?;
+    let options = WriteOptions::parse(&call.query, "PatchOptions")?;
+    let form = PatchForm::of(&call)?;
+    let bytes = body::read(body).await?;
+    let Document { value: patch, duplicates } = body::json(&bytes)?;
+    let kind = call.kind();
+    for _ in 0..MAX_ATTEMPTS {
+        let mut warnings = Warnings::default();
+        let current = call.read().await?;
+        let base = commit::served(kind, &current)?;
+        let mut wanted = form.apply(base, &patch)?;
+        object::check_type(kind, &mut wanted)?;
+        prepare::check_fields(kind, &mut wanted, &duplicates, options.field_validation, &mut warnings)?;
+        call.check_namespace(&mut wanted)?;
+        for (field, held) in [("uid", current.uid.as_str()), ("name", call.name())] {
+            let given = text(&wanted, &format!("/metadata/{field}"));
+            if !given.is_empty() && given != held {
+                let cause = object::immutable(&format!("metadata.{field}"), given);
+                return Err(ApiError::invalid(kind, call.name(), &[cause]));
+            }
+        }
+        let version = text(&wanted, "/metadata/resourceVersion");
+        // The patch names a version only if it changes it; then it is a precondition.
+        if !version.is_empty() && options::parse_version(version)? != current.revision {
+            return Err(ApiError::modified(kind, call.name()));
+        }
+        let pinned = form.names_version(&patch);
+        match call.update(&current, wanted, options).await? {
+            Updated::Lost if pinned => return Err(ApiError::modified(kind, call.name())),
+            Updated::Lost => {}
+            updated => return call.answer_update(&answer, updated, &warnings),
+        }
+    }
+    Err(ApiError::modified(kind, call.name()))
+}
+
+/// How a patch is written.
+#[derive(Clone, Copy)]
+enum PatchForm {
+    Json,
+    Merge,
+    Strategic,
+}
+
+impl PatchForm {
+    fn of(call: &Call) -> Result<Self> {
+        let kind = call.kind();
+        match body::media_type(&call.headers).as_str() {
+            "application/json-patch+json" => Ok(Self::Json),
+            "application/merge-patch+json" => Ok(Self::Merge),
+            "application/strategic-merge-patch+json" if kind.strategic_merge => Ok(Self::Strategic),
+            // Server-side apply takes its place here.
+            _ if kind.strategic_merge => Err(ApiError::unsupported_media_type(&[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+            ])),
+            _ => {
+                Err(ApiError::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]))
+            }
+        }
+    }
+
+    fn apply(self, base: Value, patch: &Value) -> Result<Value> {
+        match self {
+            Self::Json => json_patch(base, patch),
+            Self::Merge if patch.is_object() => Ok(merge_patch(base, patch)),
+            Self::Merge => Err(ApiError::bad_request("a merge patch must be an object")),
+            Self::Strategic => strategic_merge_patch(base, patch),
+        }
+    }
+
+    /// Whether the patch itself says at which version it is meant.
+    fn names_version(self, patch: &Value) -> bool {
+        match self {
+            Self::Json => patch
+                .as_array()
+                .into_iter()
+                .flatten()
+                .any(|operation| operation.get("path").and_then(Value::as_str) == Some("/metadata/resourceVersion")),
+            Self::Merge | Self::Strategic => patch.pointer("/metadata/resourceVersion").is_some(),
+        }
+    }
+}
+
+impl Call {
+    fn part(&self) -> Part {
+        if self.target.subresource.as_deref() == Some("status") { Part::Status } else { Part::Main }
+    }
+
+    /// Writes `wanted`, whose metadata and fields were checked, over `current`.
+    async fn update(&self, current: &Arc<Object>, mut wanted: Value, options: WriteOptions) -> Result<Updated> {
+        let kind = self.kind();
+        let part = self.part();
+        let old = commit::served(kind, current)?;
+        let mut new = if part == Part::Status {
+            let mut new = old.clone();
+            take_field(&mut new, &mut wanted, "status");
+            new
+        } else {
+            if kind.status_subresource {
+                take_field(&mut wanted, &mut old.clone(), "status");
+            }
+            wanted
+        };
+        keep_metadata(&mut new, &old);
+        let cx = WriteContext { part, business_now: self.state.clock.business_now() };
+        prepare::fill(kind, &mut new, Some(&old), &cx);
+        if kind.group == dropmate_api::GROUP {
+            let held = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
+            let generation = if object::wants_differ(kind, &old, &new) { held + 1 } else { held };
+            metadata(&mut new).insert("generation".into(), generation.into());
+        }
+        if new == old {
+            return Ok(Updated::Stored(current.clone()));
+        }
+        let terminating = old.pointer("/metadata/deletionTimestamp").is_some();
+        let causes = if terminating { new_finalizers(&old, &new).into_iter().collect() } else { Vec::new() };
+        prepare::validate(kind, &new, Some(&old), part, causes)?;
+        if options.dry_run {
+            return Ok(Updated::DryRun(new));
+        }
+        let gone = terminating && super::delete::may_go(kind, &new);
+        let body = commit::body(kind, new);
+        let change = if gone { Change::Delete { body } } else { Change::Put { uid: current.uid.clone(), body } };
+        match self.commit(self.key(), Expect::Revision(current.revision), change, Vec::new()).await {
+            Ok(stored) => Ok(Updated::Stored(stored)),
+            Err(WriteError::Changed(_)) => Ok(Updated::Lost),
+            Err(error) => Err(ApiError::write(kind, self.name(), &error)),
+        }
+    }
+
+    fn answer_update(&self, answer: &Answer, updated: Updated, warnings: &Warnings) -> Result<Response> {
+        let response = match updated {
+            Updated::Stored(stored) => answer.stored(self.kind(), &stored, StatusCode::OK)?,
+            Updated::DryRun(value) => answer.served(self.kind(), &value, StatusCode::OK)?,
+            Updated::Lost => return Err(ApiError::modified(self.kind(), self.name())),
+        };
+        Ok(warnings.onto(response))
+    }
+}
+
+/// Makes `field` of `to` what it is in `from`, be it absent.
+fn take_field(to: &mut Value, from: &mut Value, field: &str) {
+    let (Value::Object(to), Value::Object(from)) = (to, from) else { return };
+    match from.remove(field) {
+        Some(value) => {
+            to.insert(field.to_owned(), value);
+        }
+        None => {
+            to.remove(field);
+        }
+    }
+}
+
+/// What the server owns in `metadata` stays as it is.
+fn keep_metadata(new: &mut Value, old: &Value) {
+    const OWNED: &[&str] = &[
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "name",
+        "namespace",
+        "resourceVersion",
+        "uid",
+    ];
+    let new = metadata(new);
+    for &field in OWNED {
+        match old["metadata"].get(field) {
+            Some(value) => {
+                new.insert(field.to_owned(), value.clone());
+            }
+            None => {
+                new.remove(field);
+            }
+        }
+    }
+}
+
+fn new_finalizers(old: &Value, new: &Value) -> Option<dropmate_api::validation::Cause> {
+    let held = object::finalizers(old);
+    let added: Vec<String> =
+        object::finalizers(new).into_iter().filter(|f| !held.contains(f)).map(|f| format!("{f:?}")).collect();
+    let message = format!(
+        "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    (!added.is_empty()).then(|| cause("FieldValueForbidden", message, "metadata.finalizers"))
+}

@@ -1,0 +1,220 @@
+//! Watch: a stream of changes, one JSON line each.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use dropmate_api::registry::Kind;
+use dropmate_store::{At, Event, Object, ReadError, Revision, Watch};
+use futures::{FutureExt, stream};
+use http::{HeaderValue, header::CONTENT_TYPE};
+use serde_json::json;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{answer::Answer, call::Call};
+use crate::{
+    error::{ApiError, Result},
+    options::ListOptions,
+    selector::Selector,
+};
+
+/// How often a watcher that takes bookmarks gets one.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before the end of a watch its last bookmark comes.
+const LAST_BOOKMARK: Duration = Duration::from_secs(2);
+/// When a watch ends whose client named no time. Clients reconnect then, which spreads them over replicas.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45 * 60);
+/// Changes that are ready are joined into chunks of about this size.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// `GET` of a collection with `watch=true`.
+pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, selector: Selector) -> Result<Response> {
+    let started = start(&call, &options, &selector).await;
+    let (initial, watch, revision) = match started {
+        Ok(started) => started,
+        // History that is gone is said in the stream: so clients tell it from a broken request.
+        Err(error) if error.reason() == "Expired" => return respond(&answer, Body::from(error_line(&error))),
+        Err(error) => return Err(error),
+    };
+    let now = Instant::now();
+    let ends = now + options.timeout.unwrap_or(DEFAULT_TIMEOUT);
+    let initial_end = (options.send_initial_events == Some(true) && options.bookmarks).then_some(revision);
+    let watcher = Watcher {
+        kind: call.kind(),
+        selector,
+        answer: answer.clone(),
+        initial: initial.into(),
+        initial_end,
+        watch,
+        shutdown: call.state.shutdown.clone(),
+        next_bookmark: options.bookmarks.then_some(now + BOOKMARK_EVERY.min(last_bookmark_after(&options))),
+        ends,
+        done: false,
+    };
+    respond(&answer, Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)))
+}
+
+fn last_bookmark_after(options: &ListOptions) -> Duration {
+    options.timeout.unwrap_or(DEFAULT_TIMEOUT).saturating_sub(LAST_BOOKMARK)
+}
+
+fn respond(answer: &Answer, body: Body) -> Result<Response> {
+    let mut response = Response::new(body);
+    let media_type = HeaderValue::from_str(&answer.content_type()).map_err(ApiError::internal)?;
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
+    Ok(response)
+}
+
+/// The objects that the stream begins with, the changes after them, and the revision between.
+async fn start(call: &Call, options: &ListOptions, selector: &Selector) -> Result<(Vec<Arc<Object>>, Watch, Revision)> {
+    let store = &call.state.store;
+    let scope = call.scope();
+    let version = options.resource_version.filter(|version| *version != 0);
+    let with_state = options.send_initial_events.unwrap_or(version.is_none());
+    let (objects, revision) = if with_state {
+        let at = match options.resource_version {
+            None => At::Latest,
+            Some(0) => At::Any,
+            Some(version) => At::NotOlder(version),
+        };
+        let page = store.list(&scope, at, None, None).await?;
+        (page.objects.into_iter().filter(|object| selector.matches(object)).collect(), page.revision)
+    } else if let Some(version) = version {
+        (Vec::new(), version)
+    } else {
+        let (_, revision) = store.get(&call.key_of(""), At::Latest).await?;
+        (Vec::new(), revision)
+    };
+    Ok((objects, store.watch(scope, revision).await?, revision))
+}
+
+struct Watcher {
+    kind: &'static Kind,
+    selector: Selector,
+    answer: Answer,
+    initial: VecDeque<Arc<Object>>,
+    initial_end: Option<Revision>,
+    watch: Watch,
+    shutdown: CancellationToken,
+    next_bookmark: Option<Instant>,
+    ends: Instant,
+    done: bool,
+}
+
+enum Wake {
+    End,
+    Time,
+    Change(Option<Result<Arc<Event>, ReadError>>),
+}
+
+impl Watcher {
+    /// The next lines, as soon as there are any; `None` ends the stream.
+    async fn next_chunk(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
+        let mut chunk = Vec::new();
+        if self.initial.is_empty() && self.initial_end.is_none() {
+            while chunk.is_empty() {
+                if self.done {
+                    return None;
+                }
+                let wake_at = self.next_bookmark.map_or(self.ends, |at| at.min(self.ends));
+                let wake = tokio::select! {
+                    biased;
+                    () = self.shutdown.cancelled() => Wake::End,
+                    change = self.watch.next() => Wake::Change(change),
+                    () = tokio::time::sleep_until(wake_at) => Wake::Time,
+                };
+                match wake {
+                    Wake::End => return None,
+                    Wake::Change(change) => self.take(change, &mut chunk),
+                    Wake::Time => self.tick(&mut chunk),
+                }
+            }
+            while chunk.len() < CHUNK_BYTES && !self.done {
+                let Some(change) = self.watch.next().now_or_never() else { break };
+                self.take(change, &mut chunk);
+            }
+        } else {
+            while chunk.len() < CHUNK_BYTES
+                && let Some(object) = self.initial.pop_front()
+            {
+                self.line("ADDED", &object, object.revision, &mut chunk);
+            }
+            if self.initial.is_empty()
+                && let Some(revision) = self.initial_end.take()
+            {
+                self.bookmark(revision, true, &mut chunk);
+            }
+        }
+        Some((Ok(Bytes::from(chunk)), self))
+    }
+
+    fn take(&mut self, change: Option<Result<Arc<Event>, ReadError>>, chunk: &mut Vec<u8>) {
+        match change {
+            None => self.done = true,
+            Some(Err(error)) => {
+                self.done = true;
+                chunk.extend_from_slice(error_line(&error.into()).as_bytes());
+            }
+            Some(Ok(event)) => self.change(&event, chunk),
+        }
+    }
+
+    /// An object enters the selector as ADDED and leaves it as DELETED, with the body it had and the new version.
+    fn change(&mut self, event: &Event, chunk: &mut Vec<u8>) {
+        let selected = |object: &Arc<Object>| self.selector.is_empty() || self.selector.matches(object);
+        let before = event.previous.as_ref().is_some_and(selected);
+        if event.deleted {
+            if before || (event.previous.is_none() && selected(&event.object)) {
+                self.line("DELETED", &event.object, event.revision, chunk);
+            }
+            return;
+        }
+        match (before, selected(&event.object)) {
+            (true, true) => self.line("MODIFIED", &event.object, event.revision, chunk),
+            (false, true) => self.line("ADDED", &event.object, event.revision, chunk),
+            (true, false) => {
+                if let Some(previous) = &event.previous {
+                    self.line("DELETED", previous, event.revision, chunk);
+                }
+            }
+            (false, false) => {}
+        }
+    }
+
+    fn line(&mut self, change: &str, object: &Object, revision: Revision, chunk: &mut Vec<u8>) {
+        chunk.extend_from_slice(b"{\"type\":\"");
+        chunk.extend_from_slice(change.as_bytes());
+        chunk.extend_from_slice(b"\",\"object\":");
+        self.answer.watched(self.kind, object, revision, chunk);
+        chunk.extend_from_slice(b"}\n");
+    }
+
+    fn tick(&mut self, chunk: &mut Vec<u8>) {
+        let now = Instant::now();
+        if self.next_bookmark.is_some_and(|at| at <= now) {
+            self.bookmark(self.watch.position(), false, chunk);
+            let last = self.ends.checked_sub(LAST_BOOKMARK).filter(|last| *last > now);
+            self.next_bookmark = last.map(|last| last.min(now + BOOKMARK_EVERY));
+        }
+        if self.ends <= now {
+            self.done = true;
+        }
+    }
+
+    fn bookmark(&mut self, revision: Revision, initial_end: bool, chunk: &mut Vec<u8>) {
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = self.answer.bookmark(self.kind, &metadata);
+        chunk.extend_from_slice(json!({"type": "BOOKMARK", "object": object}).to_string().as_bytes());
+        chunk.push(b'\n');
+    }
+}
+
+fn error_line(error: &ApiError) -> String {
+    let mut line = json!({"type": "ERROR", "object": error.status()}).to_string();
+    line.push('\n');
+    line
+}
