@@ -2,6 +2,8 @@
 
 pub mod binding;
 pub mod conditions;
+#[cfg(test)]
+mod fixtures;
 pub mod phase;
 pub mod progress;
 pub mod strategy;
