@@ -2,9 +2,10 @@
 //! a wrong type and a window that ends too early hears of both at once.
 
 use jiff::{Timestamp, tz::TimeZone};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::validation::Cause;
+use crate::{GROUP, VERSION, registry, validation::Cause};
 
 /// The value at a dotted path; a segment may carry an index: `spec.shifts[0].end`.
 pub(crate) fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
@@ -21,11 +22,7 @@ pub(crate) fn moment(object: &Value, path: &str) -> Option<Timestamp> {
 
 /// Adds `Invalid value: …: REQUIREMENT` for the field.
 pub(crate) fn invalid(causes: &mut Vec<Cause>, field: &str, value: &Value, requirement: &str) {
-    causes.push(Cause {
-        reason: "FieldValueInvalid".to_owned(),
-        message: format!("Invalid value: {value}: {requirement}"),
-        field: field.to_owned(),
-    });
+    causes.push(Cause::invalid(field, value, requirement));
 }
 
 /// The moment at `late` must not lie before the one at `early`.
@@ -44,5 +41,16 @@ pub(crate) fn time_zone(causes: &mut Vec<Cause>, object: &Value, path: &str) {
         && TimeZone::get(name).is_err()
     {
         invalid(causes, path, &Value::from(name), "must be the name of an IANA time zone, for example Europe/Berlin");
+    }
+}
+
+/// What the schema lets through must be readable by every agent, or one object would stop them all.
+pub(crate) fn readable<T: DeserializeOwned>(causes: &mut Vec<Cause>, object: &Value, plural: &str) {
+    if let Err(unreadable) = serde_json::from_value::<T>(object.clone()) {
+        let schema = registry::by_resource(GROUP, VERSION, plural).map(|kind| (kind.schema)());
+        if causes.is_empty() && schema.is_none_or(|schema| schema.validate(object).is_empty()) {
+            let detail = unreadable.to_string();
+            causes.push(Cause::invalid("spec", &Value::from("object"), &detail));
+        }
     }
 }

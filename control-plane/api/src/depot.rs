@@ -48,6 +48,7 @@ impl Strategy for DepotStrategy {
     fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         let mut causes = Vec::new();
         cross::time_zone(&mut causes, new, "spec.timeZone");
+        cross::readable::<Depot>(&mut causes, new, "depots");
         causes
     }
 }

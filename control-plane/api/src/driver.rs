@@ -227,6 +227,7 @@ impl Strategy for DriverStrategy {
             }
         }
         cross::time_zone(&mut causes, new, "spec.timeZone");
+        cross::readable::<Driver>(&mut causes, new, "drivers");
         causes
     }
 }
@@ -237,7 +238,7 @@ mod tests {
 
     use super::*;
 
-    fn fields(spec: Value) -> Vec<String> {
+    fn fields(spec: &Value) -> Vec<String> {
         DriverStrategy.validate(&json!({ "spec": spec }), None).into_iter().map(|cause| cause.field).collect()
     }
 
@@ -247,7 +248,7 @@ mod tests {
             {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
             {"start": "2026-01-01T18:00:00Z", "end": "2026-01-01T14:00:00Z"},
         ]);
-        assert_eq!(fields(json!({ "shifts": shifts })), ["spec.shifts[1].end"]);
+        assert_eq!(fields(&json!({ "shifts": shifts })), ["spec.shifts[1].end"]);
     }
 
     #[test]
@@ -256,7 +257,7 @@ mod tests {
             {"start": "2026-01-01T11:00:00Z", "end": "2026-01-01T14:00:00Z"},
             {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
         ]);
-        assert_eq!(fields(json!({ "shifts": shifts })), ["spec.shifts[0].start"]);
+        assert_eq!(fields(&json!({ "shifts": shifts })), ["spec.shifts[0].start"]);
     }
 
     #[test]
@@ -265,11 +266,11 @@ mod tests {
             {"start": "2026-01-01T08:00:00Z", "end": "2026-01-01T12:00:00Z"},
             {"start": "2026-01-01T12:00:00Z", "end": "2026-01-01T14:00:00Z"},
         ]);
-        assert!(fields(json!({ "shifts": shifts, "timeZone": "America/Toronto" })).is_empty());
+        assert!(fields(&json!({ "shifts": shifts, "timeZone": "America/Toronto" })).is_empty());
     }
 
     #[test]
     fn an_unknown_zone_is_refused() {
-        assert_eq!(fields(json!({ "timeZone": "Mars/Olympus" })), ["spec.timeZone"]);
+        assert_eq!(fields(&json!({ "timeZone": "Mars/Olympus" })), ["spec.timeZone"]);
     }
 }

@@ -100,6 +100,7 @@ impl Strategy for DispatchPolicyStrategy {
             let value = cross::at(new, "spec.objective").cloned().unwrap_or_default();
             cross::invalid(&mut causes, "spec.objective", &value, "must weigh at least one term above 0");
         }
+        cross::readable::<DispatchPolicy>(&mut causes, new, "dispatchpolicies");
         causes
     }
 }

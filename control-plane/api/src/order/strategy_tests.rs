@@ -26,9 +26,9 @@ fn stored(phase: Phase) -> Value {
     serde_json::to_value(order).unwrap()
 }
 
-fn fields(spec_changes: Value) -> Vec<String> {
+fn fields(spec_changes: &Value) -> Vec<String> {
     let mut order = fresh();
-    json_merge(&mut order["spec"], &spec_changes);
+    json_merge(&mut order["spec"], spec_changes);
     OrderStrategy.validate(&order, None).into_iter().map(|cause| cause.field).collect()
 }
 
@@ -154,7 +154,7 @@ fn all_that_is_wrong_is_said_at_once() {
         "dropoff": {"window": {"latest": "2026-05-01T10:00:00Z"}},
     });
     assert_eq!(
-        fields(changes),
+        fields(&changes),
         [
             "spec.proof.dropoff",
             "spec.proof.dropoff[2]",

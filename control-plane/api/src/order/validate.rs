@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::Order;
 use crate::{cross, validation::Cause};
 
 /// All that is wrong beyond the schema. Works on whatever parses, so that these causes stand beside the schema's.
@@ -17,12 +18,9 @@ pub(super) fn validate(new: &Value, old: Option<&Value>) -> Vec<Cause> {
     cross::time_zone(&mut causes, new, "spec.recipient.timeZone");
     let cancelled = |order: &Value| cross::at(order, "spec.cancelled").and_then(Value::as_bool).unwrap_or(false);
     if old.is_some_and(cancelled) && !cancelled(new) {
-        causes.push(Cause {
-            reason: "FieldValueForbidden".to_owned(),
-            message: "Forbidden: a cancelled order stays cancelled; create a new one".to_owned(),
-            field: "spec.cancelled".to_owned(),
-        });
+        causes.push(Cause::forbidden("spec.cancelled", "a cancelled order stays cancelled; create a new one"));
     }
+    cross::readable::<Order>(&mut causes, new, "orders");
     causes
 }
 
@@ -35,11 +33,7 @@ fn proofs(causes: &mut Vec<Cause>, order: &Value, stop: &str) {
     }
     for (index, proof) in list.iter().enumerate() {
         if list[..index].contains(proof) {
-            causes.push(Cause {
-                reason: "FieldValueDuplicate".to_owned(),
-                message: format!("Duplicate value: {proof}"),
-                field: format!("{field}[{index}]"),
-            });
+            causes.push(Cause::duplicate(format!("{field}[{index}]"), proof));
         }
     }
 }

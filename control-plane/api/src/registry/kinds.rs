@@ -10,7 +10,10 @@ use super::{
     core::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy, Plain},
     schemas,
 };
-use crate::{Depot, DispatchPolicy, Driver, GROUP, Order, VERSION, schema::Schema};
+use crate::{
+    Depot, DispatchPolicy, Driver, GROUP, Order, VERSION, depot::DepotStrategy, driver::DriverStrategy,
+    order::strategy::OrderStrategy, policy::DispatchPolicyStrategy, schema::Schema,
+};
 
 /// The schema made by an expression, on first use and once.
 macro_rules! schema {
@@ -152,7 +155,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "Order is something to be carried from a pickup to a dropoff. `spec` says what is wanted; `status` holds the \
              facts so far, and the phase that follows from them."
         )),
-        strategy: &Plain,
+        strategy: &OrderStrategy,
         ..ours("Order", "orders", "order", &["ord"])
     },
     Kind {
@@ -169,6 +172,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "Driver is a person with a vehicle who carries orders. Orders are bound to drivers by the dispatch agent, or \
              pinned by a person with `Order.spec.driverName`."
         )),
+        strategy: &DriverStrategy,
         ..ours("Driver", "drivers", "driver", &["drv"])
     },
     Kind {
@@ -182,6 +186,7 @@ pub(super) static KINDS: [Kind; 8] = [
             &Depot::crd(),
             "Depot is a place orders start from: a shop, a kitchen, a warehouse."
         )),
+        strategy: &DepotStrategy,
         ..ours("Depot", "depots", "depot", &["dep"])
     },
     Kind {
@@ -196,6 +201,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "DispatchPolicy says how the dispatch agent decides in its namespace. In force is the one named `default`; \
              without it, built-in defaults are."
         )),
+        strategy: &DispatchPolicyStrategy,
         ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"])
     },
 ];
