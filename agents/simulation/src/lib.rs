@@ -1,1 +1,3 @@
-//! (to be written)
+//! A day in a city from a seed.
+
+pub mod summary;
