@@ -1,1 +1,9 @@
-//! (to be written)
+//! Pools, timeouts and migrations of the SQL databases. Knows no kind and no table of its users.
+
+#![warn(missing_docs)]
+
+mod error;
+mod migrate;
+pub mod sqlite;
+
+pub use error::OpenError;

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic::AtomicU64},
     time::Duration,
 };
@@ -15,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     At, Backend, BackendError, Entry, Key, Memory, Metrics, Object, Options, Page, ReadError, Revision, Scope,
-    Snapshot, Watch, Write, WriteError,
+    Snapshot, Sqlite, Watch, Write, WriteError,
     cache::{Cache, Overlay, note_previous},
     compaction::Compaction,
     fanout::{self, Hub},
@@ -24,6 +25,17 @@ use crate::{
 
 /// A source of system time: entries of the log carry it.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database cannot be opened or migrated.
+    #[error(transparent)]
+    Database(#[from] dropmate_sql::OpenError),
+    /// What is in it cannot be read.
+    #[error("cannot read the stored objects")]
+    Load(#[source] BackendError),
+}
 
 /// How long a read waits for a revision that has not come yet.
 const WAIT_FOR_REVISION: Duration = Duration::from_secs(3);
@@ -66,9 +78,16 @@ impl Store {
         Self::start(Arc::new(Memory::new()), Snapshot::default(), now, Options::default())
     }
 
+    /// A store in a SQLite file, made if it is not there. Only one process may use the file: keeping others away is the
+    /// caller's part.
+    pub async fn sqlite(path: impl AsRef<Path>, now: Now, options: Options) -> Result<Self, OpenError> {
+        let backend = Sqlite::open(path.as_ref()).await?;
+        Self::open(Arc::new(backend), now, options).await
+    }
+
     /// A store over any backend: loads what is there.
-    pub async fn open(backend: Arc<dyn Backend>, now: Now, options: Options) -> Result<Self, BackendError> {
-        let snapshot = backend.load().await?;
+    pub async fn open(backend: Arc<dyn Backend>, now: Now, options: Options) -> Result<Self, OpenError> {
+        let snapshot = backend.load().await.map_err(OpenError::Load)?;
         Ok(Self::start(backend, snapshot, now, options))
     }
 
@@ -99,6 +118,7 @@ impl Store {
             normal: normal_queue,
             fanout,
             closing: closing.clone(),
+            closed: false,
         };
         tasks.spawn(writer.run());
         tasks.spawn(fanout::run(core.clone(), batches));

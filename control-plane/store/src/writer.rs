@@ -46,6 +46,8 @@ pub(crate) struct Writer {
     pub(crate) normal: mpsc::Receiver<Pending>,
     pub(crate) fanout: mpsc::Sender<fanout::Batch>,
     pub(crate) closing: CancellationToken,
+    /// Whether the queues take no more.
+    pub(crate) closed: bool,
 }
 
 impl Writer {
@@ -64,14 +66,15 @@ impl Writer {
     /// Waits for a first write and takes along what is there already, urgent ones in front. False at the end.
     async fn gather(&mut self, waiting: &mut VecDeque<Pending>) -> bool {
         while waiting.is_empty() {
-            let closing = self.closing.is_cancelled();
             let first = tokio::select! {
                 biased;
                 Some(pending) = self.urgent.recv() => Some(pending),
                 Some(pending) = self.normal.recv() => Some(pending),
-                () = self.closing.cancelled(), if !closing => {
+                () = self.closing.cancelled(), if !self.closed => {
+                    // What is in the queues still comes out, then they end.
                     self.urgent.close();
                     self.normal.close();
+                    self.closed = true;
                     continue;
                 }
                 else => None,

@@ -2,4 +2,6 @@
 
 mod it {
     mod contract;
+    mod fixture;
+    mod sqlite;
 }

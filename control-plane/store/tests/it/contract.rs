@@ -1,37 +1,90 @@
-use std::sync::Arc;
+//! What every store promises. Each sentence runs on every backend; a further backend is a further line below.
 
-use dropmate_store::{Actor, At, Change, Expect, Key, Scope, Store, Write};
-use jiff::Timestamp;
+use super::fixture::Fixture;
 
-fn put(name: &str, expect: Expect, body: &str) -> Write {
-    Write {
-        key: Key { resource: "orders.dropmate.dev".into(), namespace: "shop".into(), name: name.into() },
-        expect,
-        change: Change::Put { uid: format!("uid-{name}"), body: body.into() },
-        guards: Vec::new(),
-        urgent: false,
-        actor: Actor::default(),
-    }
+mod compaction;
+mod guards;
+mod model;
+mod reads;
+mod watches;
+mod writes;
+
+/// Makes a test of each sentence for one backend.
+macro_rules! holds_for {
+    ($backend:ident: $($module:ident { $($sentence:ident,)* })*) => {
+        mod $backend {
+            $(mod $module {
+                use crate::it::{contract, fixture::Fixture};
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $sentence() {
+                    contract::$module::$sentence(Fixture::$backend().await).await;
+                })*
+            })*
+        }
+    };
 }
 
-#[tokio::test(start_paused = true)]
-async fn smoke() {
-    let store = Store::memory(Arc::new(|| Timestamp::UNIX_EPOCH));
-    let scope = Scope { resource: "orders.dropmate.dev".into(), namespace: None };
-    let mut watch = store.watch(scope.clone(), 0).await.unwrap();
-    for i in 0..10 {
-        store.write(put(&format!("a{i}"), Expect::Absent, "{}")).await.unwrap();
-    }
-    let first = store.write(put("a0", Expect::Revision(1), "{\"x\":1}")).await.unwrap();
-    assert_eq!(first.revision, 11);
-    assert!(store.write(put("a0", Expect::Revision(1), "{\"x\":1}")).await.is_err());
-    for i in 1..=11 {
-        assert_eq!(watch.next().await.unwrap().unwrap().revision, i);
-    }
-    let page = store.list(&scope, At::Latest, None, Some(4)).await.unwrap();
-    assert_eq!((page.objects.len(), page.remaining), (4, 6));
-    let old = store.list(&scope, At::Exact(5), None, Some(4)).await.unwrap();
-    assert_eq!((old.objects.len(), old.remaining, old.objects[0].revision), (4, 1, 1));
-    store.close().await;
-    assert!(watch.next().await.is_none());
+macro_rules! contract {
+    ($($backend:ident)*) => { $(
+        holds_for! { $backend:
+            writes {
+                every_write_gets_a_higher_revision_than_all_before,
+                an_object_is_created_once,
+                an_object_changes_only_at_the_revision_that_the_writer_saw,
+                a_deleted_object_is_gone_and_its_name_is_free,
+                of_two_hundred_rivals_for_one_revision_one_wins,
+                concurrent_writers_lose_nothing,
+                a_huge_body_is_written_whole,
+                every_change_is_kept_with_who_made_it,
+                a_closed_store_refuses_writes_and_has_answered_those_before,
+                what_was_written_is_there_after_reopening,
+            }
+            guards {
+                a_guard_on_existence_and_uid_holds_only_for_that_object,
+                a_guard_compares_the_value_at_a_pointer,
+                a_guard_on_an_absent_value_compares_as_null,
+                a_refused_guard_is_named_and_nothing_is_written,
+                a_guard_sees_a_write_that_was_handed_over_before_it,
+                of_two_leaders_only_the_one_in_the_lease_binds,
+            }
+            reads {
+                a_list_is_ordered_by_namespace_and_name,
+                a_list_keeps_to_its_scope,
+                a_page_tells_how_many_follow,
+                pages_of_one_walk_are_all_at_one_revision_while_writes_go_on,
+                every_past_state_can_be_listed_and_read,
+                every_past_state_can_be_listed_and_read_when_memory_has_forgotten_it,
+                a_write_is_seen_by_every_read_after_its_answer,
+                a_read_waits_for_a_revision_that_is_under_way,
+                a_revision_that_never_comes_is_in_the_future,
+            }
+            watches {
+                a_watch_sees_each_change_once_and_in_order,
+                a_watch_sees_what_changed_and_what_was_before,
+                a_watch_keeps_to_its_scope,
+                a_watch_from_any_revision_joins_log_and_memory_without_gap_or_double,
+                a_slow_watcher_s_stream_ends_and_resumes_without_a_gap,
+                a_thousand_watchers_all_see_everything,
+                a_bookmark_never_runs_ahead_of_an_event,
+                a_bookmark_follows_changes_out_of_scope,
+                a_watch_from_the_future_is_refused,
+                watches_end_when_the_store_closes,
+            }
+            compaction {
+                old_history_goes_and_the_present_stays,
+                below_the_floor_is_expired_and_above_is_whole,
+                each_resource_ages_at_its_own_pace,
+                a_watch_that_still_reads_old_history_is_told_that_it_is_gone,
+                floors_survive_reopening,
+            }
+            model {
+                random_use_agrees_with_a_simple_model,
+            }
+        }
+    )* };
 }
+
+contract! { memory sqlite }
+
+/// Lets the suite name `Fixture` without each module importing it from two levels up.
+pub(crate) type On = Fixture;

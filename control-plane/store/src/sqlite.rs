@@ -1,0 +1,265 @@
+//! The log in a SQLite file, for one process.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use dropmate_sql::{OpenError, sqlite::Sqlite as Pools};
+use jiff::Timestamp;
+use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteRow};
+
+use crate::{
+    Actor, Backend, BackendError, Batch, Change, CommitError, Committed, Entry, Event, Floors, Header, Key, Object,
+    Refusal, Revision, Scope, Snapshot, Write,
+    check::{Checker, Found},
+};
+
+mod statements;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/control/sqlite");
+
+/// Keeps the log in a SQLite file. Expectations are checked in Rust, but inside the transaction: `BEGIN IMMEDIATE`
+/// holds the file's write lock, so that what is read is what is there at the commit.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    pools: Pools,
+}
+
+impl Sqlite {
+    /// Opens a file, makes it if it is not there, and migrates it. A file of a newer program is refused.
+    pub async fn open(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self { pools: Pools::open(path, "control", &MIGRATIONS).await? })
+    }
+
+    /// The connections, for tests that get in the way of the database.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    async fn load(&self) -> Result<Snapshot, BackendError> {
+        let mut reading = self.pools.read.begin().await?;
+        let revision: i64 = sqlx::query_scalar(statements::NEWEST).fetch_one(&mut *reading).await?;
+        let rows = sqlx::query(statements::LIVE_OBJECTS).fetch_all(&mut *reading).await?;
+        let objects = rows.iter().map(|row| Ok(Arc::new(object(row)?))).collect::<Result<_, sqlx::Error>>()?;
+        let floors: Vec<(String, i64)> = sqlx::query_as(statements::FLOORS).fetch_all(&mut *reading).await?;
+        let floors = floors.into_iter().map(|(resource, floor)| (resource, floor as Revision)).collect();
+        Ok(Snapshot { revision: revision as Revision, objects, floors })
+    }
+
+    async fn commit(&self, batch: &Batch) -> Result<Committed, CommitError> {
+        let begun = self.pools.write.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(not_written)?;
+        let committed = match write(&mut transaction, batch).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // The connection rolls back before its next use at the latest.
+                let _ = transaction.rollback().await;
+                return Err(CommitError::NotWritten(error));
+            }
+        };
+        if committed.newest == committed.before {
+            transaction.rollback().await.map_err(not_written)?;
+        } else {
+            transaction.commit().await.map_err(|error| CommitError::Unknown(error.into()))?;
+        }
+        Ok(committed)
+    }
+
+    async fn newest(&self) -> Result<Revision, BackendError> {
+        // On the connection that writes: it is only free when no commit is under way.
+        let newest: i64 = sqlx::query_scalar(statements::NEWEST).fetch_one(&self.pools.write).await?;
+        Ok(newest as Revision)
+    }
+
+    async fn entries(
+        &self,
+        scope: Option<&Scope>,
+        after: Revision,
+        upto: Revision,
+        limit: usize,
+    ) -> Result<Vec<Entry>, BackendError> {
+        let rows = sqlx::query(statements::ENTRIES)
+            .bind(after as i64)
+            .bind(upto as i64)
+            .bind(scope.map(|scope| scope.resource.clone()))
+            .bind(scope.and_then(|scope| scope.namespace.clone()))
+            .bind(limit as i64)
+            .fetch_all(&self.pools.read)
+            .await?;
+        Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
+    }
+
+    async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError> {
+        let rows = sqlx::query(statements::HISTORY)
+            .bind(key.resource.clone())
+            .bind(key.namespace.clone())
+            .bind(key.name.clone())
+            .bind(after as i64)
+            .bind(limit as i64)
+            .fetch_all(&self.pools.read)
+            .await?;
+        Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
+    }
+
+    async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError> {
+        let query = sqlx::query(statements::HEADERS).bind(after as i64).bind(limit as i64);
+        let rows = query.fetch_all(&self.pools.read).await?;
+        let headers = rows.iter().map(|row| {
+            Ok(Header {
+                revision: row.try_get::<i64, _>(0)? as Revision,
+                resource: row.try_get(1)?,
+                previous: row.try_get::<i64, _>(2)? as Revision,
+                deleted: row.try_get(3)?,
+                at: timestamp(row.try_get(4)?)?,
+            })
+        });
+        Ok(headers.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
+        let mut transaction = self.pools.write.begin_with("BEGIN IMMEDIATE").await?;
+        let revisions = serde_json::to_string(revisions).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        sqlx::query(statements::PRUNE).bind(revisions).execute(&mut *transaction).await?;
+        for (resource, &floor) in floors {
+            let query = sqlx::query(statements::RAISE_FLOOR).bind(resource.clone()).bind(floor as i64);
+            query.execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn close(&self) {
+        self.pools.close().await;
+    }
+}
+
+/// Numbers, checks and writes a batch.
+async fn write(transaction: &mut SqliteConnection, batch: &Batch) -> Result<Committed, BackendError> {
+    let writes = &batch.writes;
+    let taken: i64 =
+        sqlx::query_scalar(statements::TAKE).bind(writes.len() as i64).fetch_one(&mut *transaction).await?;
+    let newest = taken as Revision;
+    let before = newest - writes.len() as Revision;
+    let found = find(transaction, writes).await?;
+    let mut checker = Checker::new(|key| {
+        let found = found.get(key)?;
+        Some(Found { uid: &found.uid, revision: found.revision, body: &found.body })
+    });
+    let numbered = writes.iter().zip(before + 1..);
+    let outcomes: Vec<Result<Revision, Refusal>> =
+        numbered.map(|(write, revision)| checker.check(write).map(|()| revision)).collect();
+    let rows: Vec<_> = writes
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(write, outcome)| Some((write, outcome.ok()?, found.get(&write.key))))
+        .collect();
+    if rows.is_empty() {
+        return Ok(Committed { before, newest: before, outcomes });
+    }
+    insert(transaction, &rows, batch.at).await?;
+    sqlx::query(statements::POINT_OBJECTS).bind(before as i64).execute(&mut *transaction).await?;
+    if rows.iter().any(|(write, ..)| matches!(write.change, Change::Delete { .. })) {
+        sqlx::query(statements::DROP_OBJECTS).bind(before as i64).execute(&mut *transaction).await?;
+    }
+    Ok(Committed { before, newest, outcomes })
+}
+
+/// What the file holds under a key; the body only for keys that guards name.
+struct Held {
+    uid: String,
+    revision: Revision,
+    body: String,
+}
+
+async fn find(transaction: &mut SqliteConnection, writes: &[Write]) -> Result<HashMap<Key, Held>, BackendError> {
+    let mut keys = HashMap::with_capacity(writes.len());
+    for write in writes {
+        keys.entry(&write.key).or_insert(false);
+        for guard in &write.guards {
+            keys.insert(&guard.key, true);
+        }
+    }
+    let keys: Vec<_> = keys.into_iter().map(|(key, body)| (&key.resource, &key.namespace, &key.name, body)).collect();
+    let keys = serde_json::to_string(&keys).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    let rows = sqlx::query(statements::FIND).bind(keys).fetch_all(&mut *transaction).await?;
+    let held = rows.iter().map(|row| {
+        let object = object(row)?;
+        let held = Held { uid: object.uid, revision: object.revision, body: object.body.as_ref().to_owned() };
+        Ok((object.key, held))
+    });
+    Ok(held.collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Appends to the log, many rows a statement: a statement for each row would spend its time between threads.
+async fn insert(
+    transaction: &mut SqliteConnection,
+    rows: &[(&Write, Revision, Option<&Held>)],
+    at: Timestamp,
+) -> Result<(), BackendError> {
+    let mut rows = rows;
+    while !rows.is_empty() {
+        let (count, statement) = statements::append(rows.len());
+        let (now, later) = rows.split_at(count);
+        rows = later;
+        let mut query = sqlx::query(statement);
+        for (write, revision, held) in now {
+            let (uid, body, deleted) = match &write.change {
+                Change::Put { uid, body } => (uid.clone(), body.clone(), false),
+                Change::Delete { body } => (held.map(|held| held.uid.clone()).unwrap_or_default(), body.clone(), true),
+            };
+            query = query
+                .bind(*revision as i64)
+                .bind(write.key.resource.clone())
+                .bind(write.key.namespace.clone())
+                .bind(write.key.name.clone())
+                .bind(uid)
+                .bind(deleted)
+                .bind(held.map_or(0, |held| held.revision as i64))
+                .bind(write.actor.user.clone())
+                .bind(write.actor.client.clone())
+                .bind(write.actor.request_id.clone())
+                .bind(at.as_microsecond())
+                .bind(body);
+        }
+        query.execute(&mut *transaction).await?;
+    }
+    Ok(())
+}
+
+/// Reads `resource, namespace, name, uid, revision, body` from the row's first columns.
+fn object(row: &SqliteRow) -> Result<Object, sqlx::Error> {
+    let (resource, namespace, name, uid, revision, body): (_, _, _, _, i64, &str) = FromRow::from_row(row)?;
+    Ok(Object { key: Key { resource, namespace, name }, uid, revision: revision as Revision, body: body.into() })
+}
+
+/// Reads an entry: its object, then `deleted, actor, client, request_id, at`, then the one before.
+fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+    let object = Arc::new(object(row)?);
+    let previous = match row.try_get::<Option<i64>, _>(11)? {
+        Some(revision) => Some(Arc::new(Object {
+            key: object.key.clone(),
+            uid: row.try_get(12)?,
+            revision: revision as Revision,
+            body: row.try_get::<&str, _>(13)?.into(),
+        })),
+        None => None,
+    };
+    let event = Event { revision: object.revision, object, previous, deleted: row.try_get(6)? };
+    let actor = Actor { user: row.try_get(7)?, client: row.try_get(8)?, request_id: row.try_get(9)? };
+    Ok(Entry { event, actor, at: timestamp(row.try_get(10)?)? })
+}
+
+fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+fn not_written(error: sqlx::Error) -> CommitError {
+    CommitError::NotWritten(error.into())
+}
+
+impl From<sqlx::Error> for BackendError {
+    fn from(error: sqlx::Error) -> Self {
+        Self(error.into())
+    }
+}

@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use dropmate_store::{At, Expect, ReadError, Store};
+
+use super::On;
+use crate::it::fixture::{create, create_many, delete, events_up_to, everything, key, key_in, next, put, update};
+
+const DAY: Duration = Duration::from_hours(24);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Revisions 1 to 5 yesterday (`a` changes twice, `b` is deleted), 6 and 7 today, all compacted today.
+async fn two_days(on: &On, store: &Store) {
+    store.write(create("a", "1")).await.unwrap();
+    store.write(create("b", "1")).await.unwrap();
+    store.write(update("a", 1, "2")).await.unwrap();
+    store.write(delete("b", 2, "2")).await.unwrap();
+    store.write(create("c", "1")).await.unwrap();
+    on.clock().advance(DAY);
+    let now = on.clock().advance(MINUTE);
+    store.write(update("a", 3, "3")).await.unwrap();
+    store.write(update("c", 5, "2")).await.unwrap();
+    assert_eq!(store.compact(now).await.unwrap(), 3);
+}
+
+pub(crate) async fn old_history_goes_and_the_present_stays(on: On) {
+    let store = on.store().await;
+    two_days(&on, &store).await;
+    let revisions =
+        |entries: Vec<dropmate_store::Entry>| entries.iter().map(|entry| entry.event.revision).collect::<Vec<_>>();
+    assert_eq!(revisions(store.history(&key("a"), 0, 10).await.unwrap()), [3, 6]);
+    assert!(store.history(&key("b"), 0, 10).await.unwrap().is_empty());
+    assert_eq!(revisions(store.history(&key("c"), 0, 10).await.unwrap()), [5, 7]);
+    let page = store.list(&everything(), At::Latest, None, None).await.unwrap();
+    assert_eq!(page.objects.iter().map(|object| object.revision).collect::<Vec<_>>(), [6, 7]);
+    let again = on.clock().advance(MINUTE);
+    assert_eq!(store.compact(again).await.unwrap(), 0);
+}
+
+pub(crate) async fn below_the_floor_is_expired_and_above_is_whole(on: On) {
+    let store = on.store().await;
+    two_days(&on, &store).await;
+    for store in [&store, &on.forgetful_store().await] {
+        let expired = |error| matches!(error, ReadError::Expired { asked: 3, floor: 4 });
+        assert!(expired(store.list(&everything(), At::Exact(3), None, None).await.unwrap_err()));
+        assert!(expired(store.get(&key("a"), At::Exact(3)).await.unwrap_err()));
+        assert!(expired(store.watch(everything(), 3).await.unwrap_err()));
+        for revision in 4..=7 {
+            let listed = store.list(&everything(), At::Exact(revision), None, None).await.unwrap();
+            let told: Vec<_> = listed.objects.iter().map(|object| object.revision).collect();
+            let expected: &[_] = [&[3_u64] as &[_], &[3, 5], &[6, 5], &[6, 7]][revision as usize - 4];
+            assert_eq!(told, expected);
+            let mut watch = store.watch(everything(), revision).await.unwrap();
+            if revision < 7 {
+                let seen: Vec<_> = events_up_to(&mut watch, 7).await.iter().map(|event| event.revision).collect();
+                assert_eq!(seen, (revision + 1..=7).collect::<Vec<_>>());
+            }
+        }
+        let mut watch = store.watch(everything(), 5).await.unwrap();
+        assert_eq!(&*next(&mut watch).await.previous.as_ref().unwrap().body, "2");
+    }
+}
+
+pub(crate) async fn each_resource_ages_at_its_own_pace(on: On) {
+    let store = on.store().await;
+    let lease = || key_in("leases.coordination.k8s.io", "dropmate-system", "dispatch");
+    let mut revision = store.write(put(lease(), Expect::Absent, "0")).await.unwrap().revision;
+    let order = store.write(create("a", "1")).await.unwrap();
+    store.write(update("a", order.revision, "2")).await.unwrap();
+    for renewal in 1..=10 {
+        on.clock().advance(2 * MINUTE);
+        revision = store.write(put(lease(), Expect::Revision(revision), &format!("{renewal}"))).await.unwrap().revision;
+    }
+    let now = on.clock().advance(MINUTE);
+    assert_eq!(store.compact(now).await.unwrap(), 5);
+    assert_eq!(store.history(&lease(), 0, 100).await.unwrap().len(), 6);
+    assert_eq!(store.history(&key("a"), 0, 100).await.unwrap().len(), 2);
+    assert!(store.watch(everything(), 0).await.is_ok());
+    let leases = dropmate_store::Scope { resource: lease().resource, namespace: None };
+    assert!(matches!(store.watch(leases, 0).await, Err(ReadError::Expired { .. })));
+}
+
+pub(crate) async fn a_watch_that_still_reads_old_history_is_told_that_it_is_gone(on: On) {
+    let store = on.forgetful_store().await;
+    let objects = create_many(&store, 300).await;
+    for object in &objects {
+        store.write(update(&object.key.name, object.revision, "{}")).await.unwrap();
+    }
+    let mut watch = store.watch(everything(), 0).await.unwrap();
+    assert_eq!(next(&mut watch).await.revision, 1);
+    let now = on.clock().advance(2 * DAY);
+    assert_eq!(store.compact(now).await.unwrap(), 300);
+    let mut seen = 1;
+    let error = loop {
+        match watch.next().await.expect("it must say why it ends") {
+            Ok(event) => {
+                seen += 1;
+                assert_eq!(event.revision, seen);
+            }
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, ReadError::Expired { floor: 600, .. }));
+    assert!(watch.next().await.is_none());
+}
+
+pub(crate) async fn floors_survive_reopening(on: On) {
+    let store = on.store().await;
+    two_days(&on, &store).await;
+    store.close().await;
+    let store = on.store_after_close().await;
+    assert!(matches!(store.watch(everything(), 3).await, Err(ReadError::Expired { asked: 3, floor: 4 })));
+    let mut watch = store.watch(everything(), 4).await.unwrap();
+    assert_eq!(events_up_to(&mut watch, 7).await.len(), 3);
+}
