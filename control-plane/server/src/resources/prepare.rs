@@ -58,7 +58,13 @@ pub(crate) fn fill(kind: &Kind, new: &mut Value, old: Option<&Value>, cx: &Write
 }
 
 /// Refuses an object that is wrong. A `/status` write answers only for the status: what else is wrong was there before.
-pub(crate) fn validate(kind: &Kind, new: &Value, old: Option<&Value>, part: Part, mut causes: Vec<Cause>) -> Result<()> {
+pub(crate) fn validate(
+    kind: &Kind,
+    new: &Value,
+    old: Option<&Value>,
+    part: Part,
+    mut causes: Vec<Cause>,
+) -> Result<()> {
     causes.extend(object::validate_metadata(kind, new));
     causes.extend(kind_schema(kind).validate(new));
     causes.extend(kind.strategy.validate(new, old));
