@@ -6,6 +6,7 @@
 
 pub mod clock;
 pub mod common;
+pub mod crd;
 mod cross;
 pub mod depot;
 pub mod driver;

@@ -1,11 +1,13 @@
 //! The registry of kinds: every kind the API serves, as data. Verbs are written once over it.
 
-mod core;
+mod builtin;
 mod kinds;
 mod schemas;
 
 use jiff::Timestamp;
 use serde_json::Value;
+
+pub use schemas::shared as shared_schemas;
 
 use crate::{schema::Schema, validation::Cause};
 

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 use k8s_openapi::api::{coordination::v1 as coordination, core::v1 as core_v1, events::v1 as events};
 use kube_core::CustomResourceExt;
 
+use super::Strategy;
 use super::{
     Column, Kind, Renamed,
-    core::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy, Plain},
+    builtin::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy},
     schemas,
 };
 use crate::{
@@ -155,8 +156,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "Order is something to be carried from a pickup to a dropoff. `spec` says what is wanted; `status` holds the \
              facts so far, and the phase that follows from them."
         )),
-        strategy: &OrderStrategy,
-        ..ours("Order", "orders", "order", &["ord"])
+        ..ours("Order", "orders", "order", &["ord"], &OrderStrategy)
     },
     Kind {
         columns: &[
@@ -172,8 +172,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "Driver is a person with a vehicle who carries orders. Orders are bound to drivers by the dispatch agent, or \
              pinned by a person with `Order.spec.driverName`."
         )),
-        strategy: &DriverStrategy,
-        ..ours("Driver", "drivers", "driver", &["drv"])
+        ..ours("Driver", "drivers", "driver", &["drv"], &DriverStrategy)
     },
     Kind {
         columns: &[
@@ -186,8 +185,7 @@ pub(super) static KINDS: [Kind; 8] = [
             &Depot::crd(),
             "Depot is a place orders start from: a shop, a kitchen, a warehouse."
         )),
-        strategy: &DepotStrategy,
-        ..ours("Depot", "depots", "depot", &["dep"])
+        ..ours("Depot", "depots", "depot", &["dep"], &DepotStrategy)
     },
     Kind {
         columns: &[
@@ -201,8 +199,7 @@ pub(super) static KINDS: [Kind; 8] = [
             "DispatchPolicy says how the dispatch agent decides in its namespace. In force is the one named `default`; \
              without it, built-in defaults are."
         )),
-        strategy: &DispatchPolicyStrategy,
-        ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"])
+        ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"], &DispatchPolicyStrategy)
     },
 ];
 
@@ -212,8 +209,9 @@ const EVENT_COLUMNS: &[Column] = &[
     column("Type", "string", ".type", "Normal or Warning"),
     column("Reason", "string", ".reason", "Why, for programs"),
     column("Object", "string", ".involvedObject", "What it is about"),
-    column("Message", "string", ".message", "What happened, for people"),
+    wide("Subobject", "string", ".involvedObject.fieldPath", "Which part of the object it is about"),
     wide("Source", "string", ".reportingComponent", "Who reports it"),
+    column("Message", "string", ".message", "What happened, for people"),
     wide("First Seen", "string", ".firstTimestamp", "Time when this event was first observed"),
     wide("Count", "integer", ".count", "How often it was observed"),
     wide("Name", "string", ".metadata.name", "Name of the event"),
@@ -225,6 +223,7 @@ const fn ours(
     plural: &'static str,
     singular: &'static str,
     short_names: &'static [&'static str],
+    strategy: &'static dyn Strategy,
 ) -> Kind {
     Kind {
         group: GROUP,
@@ -244,7 +243,7 @@ const fn ours(
         stored_api_version: crate::API_VERSION,
         renamed: &[],
         schema: schema!(Schema::new(serde_json::json!({"type": "object"}))),
-        strategy: &Plain,
+        strategy,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kinds' schemas: ours from the derived CRDs, those of the core kinds from the types of Kubernetes.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1 as meta;
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
@@ -14,13 +15,27 @@ pub(super) fn ours(crd: &impl serde::Serialize, description: &str) -> Schema {
     Schema::new(schema)
 }
 
-/// The schema of a kind of Kubernetes, from its published type.
-pub(super) fn core<T: JsonSchema>() -> Schema {
+/// The schemas that documents of the API refer to from every kind, under their published names.
+pub fn shared() -> [(&'static str, Value); 4] {
+    [
+        ("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta", published::<meta::ObjectMeta>()),
+        ("io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta", published::<meta::ListMeta>()),
+        ("io.k8s.apimachinery.pkg.apis.meta.v1.Status", published::<meta::Status>()),
+        ("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", published::<meta::DeleteOptions>()),
+    ]
+}
+
+fn published<T: JsonSchema>() -> Value {
     let mut settings = SchemaSettings::openapi3();
     settings.inline_subschemas = true;
-    let schema = settings.into_generator().into_root_schema_for::<T>();
-    let mut schema = Value::from(schema);
+    let mut schema = Value::from(settings.into_generator().into_root_schema_for::<T>());
     tidy(&mut schema);
+    schema
+}
+
+/// The schema of a kind of Kubernetes, from its published type.
+pub(super) fn core<T: JsonSchema>() -> Schema {
+    let mut schema = published::<T>();
     let description = schema["description"].as_str().unwrap_or_default().to_owned();
     complete(&mut schema, &description);
     Schema::new(schema)

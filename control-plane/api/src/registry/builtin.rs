@@ -8,11 +8,6 @@ use crate::{
     validation::{Cause, is_qualified_name},
 };
 
-/// Nothing beyond the schema.
-pub(super) struct Plain;
-
-impl Strategy for Plain {}
-
 /// `Namespace`: always Active until deleted, with the finalizer and the label that clients look for.
 pub(super) struct NamespaceStrategy;
 
