@@ -2,18 +2,22 @@
 //!
 //! Decides nothing about deliveries: agents do, through the same API as everybody else.
 
+mod accept;
 mod body;
 pub mod caller;
+mod discovery;
 mod error;
 mod names;
 mod namespaces;
 mod object;
+mod openapi;
 mod options;
 mod patch;
 mod resources;
 mod router;
 mod selector;
 mod state;
+mod table;
 mod target;
 
 use axum::{Extension, Router};

@@ -8,11 +8,13 @@ use axum::{
 };
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::{error::ApiError, resources, state::AppState};
+use crate::{discovery, error::ApiError, openapi, resources, state::AppState};
 
 /// Every route. Authentication, limits and logs are layers that the gateway puts around it.
 pub(crate) fn routes(state: AppState) -> Router {
     Router::new()
+        .merge(discovery::routes())
+        .merge(openapi::routes())
         .merge(resources_under("/api/v1"))
         .merge(resources_under("/apis/{group}/{version}"))
         .fallback(nothing_here)

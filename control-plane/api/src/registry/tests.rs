@@ -123,7 +123,8 @@ fn a_lease_lasts_longer_than_nothing() {
 }
 
 fn meta_causes(kind_name: &str, meta: Value) -> Vec<String> {
-    let causes = object_meta(&json!({"metadata": meta}), kind(kind_name));
+    let object = Value::Object([("metadata".to_owned(), meta)].into_iter().collect());
+    let causes = object_meta(&object, kind(kind_name));
     causes.into_iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect()
 }
 

@@ -8,6 +8,7 @@ pub(super) struct Path(String);
 
 /// Where a path was before it went deeper.
 #[must_use]
+#[derive(Clone, Copy)]
 pub(super) struct Mark(usize);
 
 impl Path {

@@ -36,7 +36,12 @@ pub(crate) enum Created {
 
 impl Call {
     /// Creates the object that `document` describes.
-    pub(crate) async fn create(&self, document: Document, options: WriteOptions, warnings: &mut Warnings) -> Result<Created> {
+    pub(crate) async fn create(
+        &self,
+        document: Document,
+        options: WriteOptions,
+        warnings: &mut Warnings,
+    ) -> Result<Created> {
         let kind = self.kind();
         let mut new = document.value;
         object::check_type(kind, &mut new)?;

@@ -1,0 +1,79 @@
+//! The schemas of the documents.
+
+use dropmate_api::registry::{Kind, shared_schemas};
+use serde_json::{Map, Value, json};
+
+/// The schema of what every object is called and labelled.
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
+const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
+
+/// The schemas of these kinds, of their lists and of what they refer to.
+pub(super) fn of(kinds: &[&Kind]) -> Map<String, Value> {
+    let mut schemas: Map<String, Value> =
+        shared_schemas().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
+    if let Some(options) = schemas.get_mut(DELETE_OPTIONS) {
+        let groups: Vec<Value> = kinds
+            .iter()
+            .map(|kind| json!({"group": kind.group, "version": kind.version, "kind": "DeleteOptions"}))
+            .collect();
+        options["x-kubernetes-group-version-kind"] = groups.into();
+    }
+    for kind in kinds {
+        schemas.insert(name(kind), object(kind));
+        schemas.insert(format!("{}List", name(kind)), list(kind));
+    }
+    schemas
+}
+
+/// `dev.dropmate.v1.Order`, `io.k8s.api.core.v1.Namespace`.
+pub(super) fn name(kind: &Kind) -> String {
+    let package = match kind.group {
+        "" => "io.k8s.api.core".to_owned(),
+        group => match group.strip_suffix(".k8s.io") {
+            Some(short) => format!("io.k8s.api.{short}"),
+            None => group.rsplit('.').collect::<Vec<_>>().join("."),
+        },
+    };
+    format!("{package}.{}.{}", kind.version, kind.kind)
+}
+
+/// A reference to a schema.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// What the extension says of a kind.
+pub(super) fn group_version_kind(kind: &Kind) -> Value {
+    json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+fn object(kind: &Kind) -> Value {
+    let mut schema = (kind.schema)().json().clone();
+    schema["properties"]["metadata"] = described_reference(OBJECT_META, "Standard object's metadata.");
+    schema["x-kubernetes-group-version-kind"] = json!([group_version_kind(kind)]);
+    schema
+}
+
+fn list(kind: &Kind) -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
+    json!({
+        "type": "object",
+        "description": format!("{} is a list of {}.", kind.list_kind(), kind.kind),
+        "required": ["items"],
+        "properties": {
+            "apiVersion": text("APIVersion defines the versioned schema of this representation of an object."),
+            "kind": text("Kind is a string value representing the REST resource this object represents."),
+            "metadata": described_reference(LIST_META, "Standard list metadata."),
+            "items": {"type": "array", "description": "The objects.", "items": reference(&name(kind))},
+        },
+        "x-kubernetes-group-version-kind": [
+            {"group": kind.group, "version": kind.version, "kind": kind.list_kind()}
+        ],
+    })
+}
+
+/// A reference beside which a description may stand.
+fn described_reference(name: &str, description: &str) -> Value {
+    json!({"allOf": [reference(name)], "description": description})
+}

@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
+use tower::ServiceExt;
+
+use super::*;
+
+async fn get(path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Value) {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = routes::<()>().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    (parts.status, parts.headers, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+async fn url(root: &str) -> String {
+    let (_, _, index) = get("/openapi/v3", &[]).await;
+    index["paths"][root]["serverRelativeURL"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_index_leads_to_documents_that_may_be_kept_for_ever() {
+    let (status, headers, document) = get(&url("apis/dropmate.dev/v1").await, &[]).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(headers["cache-control"].to_str().unwrap().contains("immutable"));
+    assert_eq!(document["openapi"], "3.0.0");
+    assert_eq!(get("/openapi/v3/apis/nobody/v1", &[]).await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_document_that_is_known_is_not_sent_again() {
+    for path in ["/openapi/v3", "/openapi/v2", "/openapi/v3/api/v1"] {
+        let (_, headers, _) = get(path, &[]).await;
+        let etag = headers["etag"].to_str().unwrap().to_owned();
+        assert_eq!(get(path, &[("if-none-match", &etag)]).await.0, StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(get(path, &[("if-none-match", "\"other\"")]).await.0, StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_old_address_leads_to_the_new_document() {
+    let (status, headers, _) = get("/openapi/v3/api/v1?hash=OLD", &[]).await;
+    assert_eq!(status, StatusCode::MOVED_PERMANENTLY);
+    assert_eq!(headers["location"].to_str().unwrap(), url("api/v1").await);
+}
+
+#[tokio::test]
+async fn a_form_that_is_not_served_is_refused() {
+    let protobuf = [("accept", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf")];
+    assert_eq!(get("/openapi/v2", &protobuf).await.0, StatusCode::NOT_ACCEPTABLE);
+}
+
+/// What kubectl looks for before it leaves validation to the server.
+#[tokio::test]
+async fn every_kind_takes_field_validation_when_patched() {
+    for kind in kinds() {
+        let (_, _, document) = get(&url(&root(kind.group, kind.version)).await, &[]).await;
+        let patches = document["paths"].as_object().unwrap().values().map(|path| &path["patch"]);
+        let ours = patches
+            .filter(|patch| patch["x-kubernetes-group-version-kind"] == schemas::group_version_kind(kind))
+            .collect::<Vec<_>>();
+        assert!(!ours.is_empty(), "{}", kind.kind);
+        for patch in ours {
+            let names: Vec<&Value> = patch["parameters"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
+            for wanted in ["fieldValidation", "dryRun", "fieldManager"] {
+                assert!(names.iter().any(|name| *name == wanted), "{} {wanted}", kind.kind);
+            }
+        }
+    }
+}
+
+fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get("$ref").and_then(Value::as_str));
+            fields.values().for_each(|value| references(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_operations_have_names_of_their_own() {
+    let mut documents = vec![v2_document()];
+    documents.extend(group_versions().into_iter().map(|(group, version)| v3_document(group, version)));
+    for document in &documents {
+        let mut found = BTreeSet::new();
+        references(document, &mut found);
+        assert!(!found.is_empty());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+        let mut ids = BTreeSet::new();
+        for path in document["paths"].as_object().unwrap().values() {
+            for operation in path.as_object().unwrap().values() {
+                assert!(ids.insert(operation["operationId"].as_str().unwrap()), "{}", operation["operationId"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn schemas_are_named_as_kubernetes_names_them() {
+    let names: Vec<String> = kinds().iter().map(schemas::name).collect();
+    for name in [
+        "io.k8s.api.core.v1.Namespace",
+        "io.k8s.api.coordination.v1.Lease",
+        "io.k8s.api.events.v1.Event",
+        "dev.dropmate.v1.Order",
+    ] {
+        assert!(names.iter().any(|held| held == name), "{name} in {names:?}");
+    }
+}
