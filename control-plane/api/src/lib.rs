@@ -13,6 +13,7 @@ pub mod driver;
 pub mod order;
 pub mod policy;
 pub mod registry;
+pub mod roles;
 pub mod schema;
 pub mod subresource;
 pub mod validation;

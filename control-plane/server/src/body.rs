@@ -10,7 +10,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::error::{ApiError, Result};
+use crate::{
+    error::{ApiError, Result},
+    protobuf,
+};
 
 /// Largest request body after decompression, as in Kubernetes.
 pub(crate) const MAX_BODY_BYTES: usize = 3 * 1024 * 1024;
@@ -53,6 +56,7 @@ pub(crate) fn decode(kind: &Kind, media_type: &str, bytes: &[u8]) -> Result<Docu
     match media_type {
         "" | "application/json" => json(bytes),
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
+        protobuf::MEDIA_TYPE if kind.group != dropmate_api::GROUP => protobuf(bytes),
         _ if kind.group == dropmate_api::GROUP => {
             Err(ApiError::unsupported_media_type(&["application/json", "application/yaml"]))
         }
@@ -68,8 +72,15 @@ pub(crate) fn decode(kind: &Kind, media_type: &str, bytes: &[u8]) -> Result<Docu
 pub(crate) fn decode_options(media_type: &str, bytes: &[u8]) -> Result<Document> {
     match media_type {
         "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
+        protobuf::MEDIA_TYPE => protobuf(bytes),
         _ => json(bytes),
     }
+}
+
+/// Decodes protobuf, in which nothing can be given twice.
+fn protobuf(bytes: &[u8]) -> Result<Document> {
+    let value = protobuf::decode(bytes).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    Ok(Document { value, duplicates: Vec::new() })
 }
 
 /// Decodes JSON.

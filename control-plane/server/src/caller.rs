@@ -1,5 +1,7 @@
 //! Who calls: put on every request by the gateway once it knows, and read by the verbs.
 
+use dropmate_api::roles;
+
 /// An authenticated caller, a request extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
@@ -12,14 +14,7 @@ pub struct Caller {
 impl Caller {
     /// A caller by user name alone, in the groups that follow from it.
     pub fn named(user: &str) -> Self {
-        let mut groups = vec!["system:authenticated".to_owned()];
-        if let Some(account) = user.strip_prefix("system:serviceaccount:") {
-            groups.push("system:serviceaccounts".to_owned());
-            if let Some((namespace, _)) = account.split_once(':') {
-                groups.push(format!("system:serviceaccounts:{namespace}"));
-            }
-        }
-        Self { user: user.to_owned(), groups }
+        Self { user: user.to_owned(), groups: roles::groups(user) }
     }
 }
 

@@ -3,53 +3,101 @@
 //! Decides nothing about deliveries: agents do, through the same API as everybody else.
 
 mod accept;
+mod admin;
+pub mod args;
 mod body;
 pub mod caller;
+pub mod datadir;
 mod discovery;
+mod edge;
 mod error;
+mod gateway;
+mod kubeconfig;
+mod metrics;
 mod names;
 mod namespaces;
 mod object;
 mod openapi;
 mod options;
 mod patch;
+mod protobuf;
+mod request_info;
 mod resources;
 mod router;
 mod selector;
+mod serve;
 mod state;
 mod table;
 mod target;
+mod tls;
+mod tokens;
 
-use axum::{Extension, Router};
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+pub use args::{Args, Config};
+use axum::Router;
 pub use caller::Caller;
 use dropmate_api::Clock;
 use dropmate_store::Store;
+use prometheus_client::registry::Registry;
+pub use tls::install_crypto_provider;
 use tokio_util::sync::CancellationToken;
 
-use crate::state::AppState;
+use crate::{
+    edge::Edge,
+    gateway::{Bounds, Gateway, Identity},
+    metrics::Metrics,
+    state::AppState,
+    tokens::Tokens,
+};
 
 /// A control plane. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
     state: AppState,
+    tokens: Tokens,
+    bounds: Bounds,
+    metrics: Metrics,
+    registry: Arc<Registry>,
+    /// `None` in memory: nothing is kept and nothing listens.
+    edge: Option<Arc<Edge>>,
 }
 
 impl ControlPlane {
     /// One that keeps everything in memory, for tests and simulation; works on a current-thread runtime under paused
-    /// time.
+    /// time. Nobody has a token: ask [`in_process`](Self::in_process).
     pub async fn in_memory(clock: Clock) -> Self {
         let system = clock.clone();
-        let store = Store::memory(std::sync::Arc::new(move || system.system_now()));
-        Self::over(store, clock).await
+        let store = Store::memory(Arc::new(move || system.system_now()));
+        let control_plane = Self::over(store, clock, Tokens::none(), None);
+        bootstrap::namespaces(control_plane.in_process(roles::OPERATOR))
+            .await
+            .expect("an empty store takes namespaces");
+        control_plane
     }
 
-    async fn over(store: Store, clock: Clock) -> Self {
+    /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
+    /// connect; they are answered once [`serve`](Self::serve) runs.
+    pub async fn open(config: Config) -> anyhow::Result<Self> {
+        let edge = Edge::open(&config).await?;
+        let system = config.clock.clone();
+        let store = edge.store(Arc::new(move || system.system_now())).await?;
+        let tokens = edge.tokens(config.token_auth_file.as_deref())?;
+        Ok(Self::over(store, config.clock, tokens, Some(Arc::new(edge))).await)
+    }
+
+    async fn over(store: Store, clock: Clock, tokens: Tokens, edge: Option<Arc<Edge>>) -> Self {
+        let metrics = Metrics::new();
+        let mut registry = Registry::default();
+        metrics.register(&mut registry);
+        store.metrics().register(&mut registry);
         let state = AppState { store, clock, shutdown: CancellationToken::new() };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
         tokio::spawn(namespaces::run(state.clone()));
-        Self { state }
+        Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(registry), edge }
     }
 
     /// Both clocks.
@@ -64,11 +112,62 @@ impl ControlPlane {
 
     /// The API; authenticates by bearer token.
     pub fn router(&self) -> Router {
-        router::routes(self.state.clone())
+        self.router_for(Identity::Bearer(self.tokens.clone()))
     }
 
     /// The API as `user`, without a socket and without a token, under the same authorization.
     pub fn in_process(&self, user: &str) -> Router {
-        self.router().layer(Extension(Caller::named(user)))
+        self.router_for(Identity::Fixed(Caller::named(user)))
     }
+
+    fn router_for(&self, identity: Identity) -> Router {
+        let routes = router::routes(self.state.clone())
+            .merge(admin::probes(self.state.clone()))
+            .merge(admin::tasks(self.state.clone()));
+        Gateway { identity, bounds: self.bounds.clone(), metrics: self.metrics.clone() }.around(routes)
+    }
+
+    /// The bound `https://ADDRESS:PORT`; `None` in memory.
+    pub fn url(&self) -> Option<&str> {
+        self.edge.as_deref().map(Edge::url)
+    }
+
+    /// The bound `http://ADDRESS:PORT` of the admin port; `None` in memory.
+    pub fn admin_url(&self) -> Option<&str> {
+        self.edge.as_deref().map(Edge::admin_url)
+    }
+
+    /// The operator's kubeconfig; `None` in memory, or if the operator's token is not in the data dir.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.edge.as_deref().and_then(Edge::kubeconfig)
+    }
+
+    /// Serves HTTPS and the admin port until `shutdown`; then ends watches, lets requests end (up to 30 s) and closes
+    /// the store. Only once, and only what [`open`](Self::open) made.
+    pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let edge = self.edge.clone().context("a control plane in memory has no ports")?;
+        // Also when this future is dropped: what it spawned must not outlive it.
+        let _ends = self.state.shutdown.clone().drop_guard();
+        tokio::spawn(self.tokens.clone().follow(self.state.shutdown.clone()));
+        let ends = self.state.shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                () = ends.cancelled() => {}
+                () = shutdown.cancelled() => ends.cancel(),
+            }
+        });
+        let admin = admin::admin_routes(self.state.clone(), self.registry.clone());
+        edge.serve(self.router(), admin, self.metrics.clone(), self.state.shutdown.clone()).await?;
+        self.state.store.close().await;
+        Ok(())
+    }
+}
+
+/// The exit code for a failure to start: 1 the answer is no (another process has the data dir), 2 it could not.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let locked = error.chain().any(|cause| {
+        matches!(cause.downcast_ref::<datadir::DataDirError>(), Some(datadir::DataDirError::Locked { .. }))
+    });
+    if locked { 1 } else { 2 }
 }

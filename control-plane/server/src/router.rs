@@ -6,7 +6,6 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tower_http::decompression::RequestDecompressionLayer;
 
 use crate::{discovery, error::ApiError, openapi, resources, state::AppState};
 
@@ -19,7 +18,6 @@ pub(crate) fn routes(state: AppState) -> Router {
         .merge(resources_under("/apis/{group}/{version}"))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .layer(RequestDecompressionLayer::new())
         // The verbs read bodies themselves, with their own limit and a `Status` for what is larger.
         .layer(DefaultBodyLimit::disable())
         .with_state(state)

@@ -1,0 +1,97 @@
+//! What operators and clients ask about the server itself: probes, metrics, clock.
+
+use std::{fmt::Write, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use dropmate_store::{At, Key};
+use http::{StatusCode, header::CONTENT_TYPE};
+use prometheus_client::{encoding::text::encode, registry::Registry};
+use serde_json::json;
+
+use crate::{gateway::no_such_task, state::AppState};
+
+/// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
+const PROBE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// The admin port: everything, for whoever may reach it. Never public.
+pub(crate) fn admin_routes(state: AppState, registry: Arc<Registry>) -> Router {
+    let metrics = Router::new().route("/metrics", get(metrics)).with_state(registry);
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/healthz", get(ready_in_detail))
+        .route("/readyz", get(ready_in_detail))
+        .with_state(state)
+        .merge(metrics)
+}
+
+/// The probes on the main port: yes or no.
+pub(crate) fn probes(state: AppState) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok"))
+        .route("/healthz", get(ready))
+        .route("/readyz", get(ready))
+        .with_state(state)
+}
+
+/// The task API: what is no resource. Errors are problems (RFC 9457).
+pub(crate) fn tasks(state: AppState) -> Router {
+    let tasks = Router::new().route("/clock", get(clock)).fallback(no_such_task).with_state(state);
+    Router::new().nest("/v1", tasks)
+}
+
+/// `GET /v1/clock`: agents in another process keep business time by it.
+async fn clock(State(state): State<AppState>) -> Response {
+    let system = state.clock.system_now();
+    Json(json!({
+        "systemNow": system,
+        "businessNow": state.clock.to_business(system),
+        "speed": state.clock.speed(),
+    }))
+    .into_response()
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => {
+            ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn ready(State(state): State<AppState>) -> Response {
+    let failed = checks(&state).await.into_iter().any(|(_, outcome)| outcome.is_err());
+    if failed { (StatusCode::SERVICE_UNAVAILABLE, "not ready").into_response() } else { "ok".into_response() }
+}
+
+async fn ready_in_detail(State(state): State<AppState>) -> Response {
+    let checks = checks(&state).await;
+    let failed = checks.iter().any(|(_, outcome)| outcome.is_err());
+    let mut text = String::new();
+    for (name, outcome) in checks {
+        // Writing into a string cannot fail.
+        let _ = match outcome {
+            Ok(()) => writeln!(text, "[+]{name} ok"),
+            Err(why) => writeln!(text, "[-]{name} failed: {why}"),
+        };
+    }
+    text.push_str(if failed { "readyz check failed\n" } else { "readyz check passed\n" });
+    (if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, text).into_response()
+}
+
+async fn checks(state: &AppState) -> [(&'static str, Result<(), String>); 2] {
+    let key = Key { resource: "namespaces".to_owned(), namespace: String::new(), name: "default".to_owned() };
+    let store = match tokio::time::timeout(PROBE_DEADLINE, state.store.get(&key, At::Latest)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer within a second".to_owned()),
+    };
+    let draining = if state.shutdown.is_cancelled() { Err("shutting down".to_owned()) } else { Ok(()) };
+    [("store", store), ("serving", draining)]
+}

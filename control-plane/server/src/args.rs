@@ -1,0 +1,274 @@
+//! The flags that `dropmate-control-plane` and `dropmate up` share, and what they come to once checked.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use dropmate_api::Clock;
+use http::Uri;
+
+/// Where `/metrics` and the detailed probes are found unless `--admin-listen` says otherwise.
+pub const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7450);
+
+/// Flags of the server.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Server")]
+pub struct Args {
+    /// Where to serve HTTPS; port 0 picks a free one, printed on the first line
+    #[arg(long, env = "DROPMATE_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7443")]
+    pub listen: SocketAddr,
+
+    /// Also serve plain HTTP here, for a trusted reverse proxy
+    #[arg(long, env = "DROPMATE_PLAIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub plain_listen: Option<SocketAddr>,
+
+    /// Where to serve /metrics, /livez and /readyz; never public [default: 127.0.0.1:7450, or a free port if it is taken]
+    #[arg(long, env = "DROPMATE_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
+    pub admin_listen: Option<SocketAddr>,
+
+    /// Where everything is kept [default: the user's data folder, or /var/lib/dropmate as root]
+    #[arg(long, env = "DROPMATE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// PostgreSQL to keep objects in, instead of SQLite (not in this version)
+    #[arg(long, env = "DROPMATE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Redis for hints shared between replicas (not in this version)
+    #[arg(long, env = "DROPMATE_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+
+    /// Certificate chain (PEM) to serve with, instead of one made on first start
+    #[arg(long, env = "DROPMATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, env = "DROPMATE_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Further names and addresses the made certificate is good for
+    #[arg(long, env = "DROPMATE_TLS_SAN", value_name = "NAME", value_delimiter = ',')]
+    pub tls_san: Vec<String>,
+
+    /// How the server is reached from outside, for links [default: from --listen]
+    #[arg(long, env = "DROPMATE_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Static callers, one `sha256(token),user` a line, re-read on change [default: tokens.csv in the data dir]
+    #[arg(long, env = "DROPMATE_TOKEN_AUTH_FILE", value_name = "FILE")]
+    pub token_auth_file: Option<PathBuf>,
+}
+
+/// Why the flags make no sense together.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// PostgreSQL comes later.
+    #[error("--database-url: this version keeps objects in SQLite in the data dir; leave the flag out")]
+    Database,
+    /// Redis comes later.
+    #[error("--redis-url: this version keeps hints in the process; leave the flag out")]
+    Redis,
+    /// No home to keep data in.
+    #[error("--data-dir: there is no home folder to keep data in; name a folder")]
+    NoDataDir,
+    /// `--public-url` cannot be used.
+    #[error("--public-url: {0:?} is not of the form https://HOST[:PORT]")]
+    PublicUrl(String),
+    /// A name that no certificate can carry.
+    #[error("--tls-san: {0:?} is neither a host name nor an address")]
+    San(String),
+}
+
+/// How the server runs; made once from [`Args`], cannot be wrong.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) plain_listen: Option<SocketAddr>,
+    pub(crate) admin_listen: AdminListen,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) tls: TlsSource,
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) token_auth_file: Option<PathBuf>,
+    pub(crate) clock: Clock,
+}
+
+/// Where the admin port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AdminListen {
+    /// Asked for: exactly there.
+    At(SocketAddr),
+    /// Not asked for: the default, or a free port beside it, so that a second instance on a machine just starts.
+    Default,
+}
+
+/// Whose certificate is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TlsSource {
+    /// Ours, also good for these names.
+    Own { sans: Vec<String> },
+    /// The user's.
+    Files { cert: PathBuf, key: PathBuf },
+}
+
+/// `https://HOST[:PORT]`, without a slash at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PublicUrl(Uri);
+
+impl PublicUrl {
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let refused = || ConfigError::PublicUrl(text.to_owned());
+        let uri: Uri = text.trim_end_matches('/').parse().map_err(|_| refused())?;
+        let scheme = matches!(uri.scheme_str(), Some("https" | "http"));
+        let bare = uri.path() == "/" && uri.query().is_none();
+        if scheme && bare && uri.host().is_some_and(|host| !host.is_empty()) { Ok(Self(uri)) } else { Err(refused()) }
+    }
+
+    pub(crate) fn host(&self) -> &str {
+        self.0.host().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
+    pub(crate) fn as_text(&self) -> String {
+        self.0.to_string().trim_end_matches('/').to_owned()
+    }
+}
+
+impl Config {
+    /// Checks the flags. `clock` stamps everything the server writes.
+    pub fn new(args: Args, clock: Clock) -> Result<Self, ConfigError> {
+        // An empty environment variable is how Compose files say "not set".
+        let given = |url: &Option<String>| url.as_deref().is_some_and(|url| !url.is_empty());
+        if given(&args.database_url) {
+            return Err(ConfigError::Database);
+        }
+        if given(&args.redis_url) {
+            return Err(ConfigError::Redis);
+        }
+        let public_url = args.public_url.as_deref().filter(|url| !url.is_empty()).map(PublicUrl::parse).transpose()?;
+        let tls = match (args.tls_cert, args.tls_key) {
+            (Some(cert), Some(key)) => TlsSource::Files { cert, key },
+            _ => TlsSource::Own { sans: sans(args.tls_san, &args.listen, public_url.as_ref())? },
+        };
+        Ok(Self {
+            listen: args.listen,
+            plain_listen: args.plain_listen,
+            admin_listen: args.admin_listen.map_or(AdminListen::Default, AdminListen::At),
+            data_dir: args.data_dir.or_else(default_data_dir).ok_or(ConfigError::NoDataDir)?,
+            tls,
+            public_url,
+            token_auth_file: args.token_auth_file,
+            clock,
+        })
+    }
+
+    /// Where everything is kept.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+}
+
+/// Every name the made certificate is good for, sorted, each once.
+fn sans(asked: Vec<String>, listen: &SocketAddr, public_url: Option<&PublicUrl>) -> Result<Vec<String>, ConfigError> {
+    let mut sans = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    sans.extend(host_name().filter(|name| is_name(name)));
+    if !listen.ip().is_unspecified() {
+        sans.push(listen.ip().to_string());
+    }
+    if let Some(url) = public_url {
+        sans.push(url.host().to_owned());
+    }
+    for name in asked.into_iter().filter(|name| !name.is_empty()) {
+        if !is_name(&name) {
+            return Err(ConfigError::San(name));
+        }
+        sans.push(name);
+    }
+    sans.sort();
+    sans.dedup();
+    Ok(sans)
+}
+
+/// Whether a certificate can carry it: an address, or letters, digits, dots, dashes and a leading `*.`.
+fn is_name(name: &str) -> bool {
+    let host = name.strip_prefix("*.").unwrap_or(name);
+    let letters = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    name.parse::<std::net::IpAddr>().is_ok() || (host.len() <= 253 && host.split('.').all(letters))
+}
+
+fn host_name() -> Option<String> {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    kernel.or_else(|| env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned())
+}
+
+fn default_data_dir() -> Option<PathBuf> {
+    if is_root() {
+        return Some(PathBuf::from("/var/lib/dropmate"));
+    }
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set("HOME");
+    let folder = if cfg!(target_os = "macos") {
+        home.map(|home| home.join("Library/Application Support"))
+    } else {
+        set("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share")))
+    };
+    folder.map(|folder| folder.join("dropmate"))
+}
+
+/// Whether this process runs as root: its own entry under /proc belongs to the effective user.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+    use rstest::rstest;
+
+    use super::*;
+
+    #[derive(Debug, clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(flags: &[&str]) -> Result<Config, ConfigError> {
+        let args = Cli::parse_from([&["test", "--data-dir", "/nowhere"], flags].concat()).args;
+        Config::new(args, Clock::real(std::sync::Arc::new(|| jiff::Timestamp::UNIX_EPOCH)))
+    }
+
+    #[test]
+    fn every_flag_has_its_environment_name() {
+        for arg in Cli::command().get_arguments().filter(|arg| arg.get_id() != "help") {
+            let long = arg.get_long().expect("every flag is long").to_uppercase().replace('-', "_");
+            assert_eq!(arg.get_env().and_then(|name| name.to_str()), Some(format!("DROPMATE_{long}").as_str()));
+        }
+    }
+
+    #[rstest]
+    #[case::postgres(&["--database-url", "postgres://db/dropmate"])]
+    #[case::redis(&["--redis-url", "redis://cache"])]
+    #[case::path_in_url(&["--public-url", "https://example.com/dropmate"])]
+    #[case::no_scheme(&["--public-url", "example.com"])]
+    #[case::not_a_name(&["--tls-san", "two words"])]
+    fn senseless_flags_are_refused(#[case] flags: &[&str]) {
+        assert!(config(flags).is_err());
+    }
+
+    #[test]
+    fn the_certificate_covers_this_machine_and_what_was_asked_for() {
+        let config =
+            config(&["--tls-san", "dm.example.com,10.0.0.7", "--public-url", "https://shop.example:8443/"]).unwrap();
+        let TlsSource::Own { sans } = config.tls else { panic!("own certificate") };
+        for name in ["localhost", "127.0.0.1", "::1", "dm.example.com", "10.0.0.7", "shop.example"] {
+            assert!(sans.iter().any(|san| san == name), "{name} is missing in {sans:?}");
+        }
+        assert_eq!(config.public_url.unwrap().as_text(), "https://shop.example:8443");
+    }
+}

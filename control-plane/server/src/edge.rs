@@ -1,0 +1,152 @@
+//! Where the control plane meets the machine: its data dir, its ports, its certificate.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::Context;
+use axum::Router;
+use dropmate_store::{Now, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config},
+    datadir::DataDir,
+    kubeconfig,
+    metrics::Metrics,
+    serve::{self, Limits, Port},
+    tls::Tls,
+    tokens::{self, Tokens},
+};
+
+const KUBECONFIG: &str = "admin.kubeconfig";
+
+/// The data dir with the ports bound and the certificate ready.
+#[derive(Debug)]
+pub(crate) struct Edge {
+    dir: DataDir,
+    tls: Tls,
+    /// Taken by the one call of `serve`.
+    listeners: Mutex<Option<Listeners>>,
+    url: String,
+    admin_url: String,
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+struct Listeners {
+    main: TcpListener,
+    plain: Option<TcpListener>,
+    admin: TcpListener,
+}
+
+impl Edge {
+    /// Takes the data dir, makes certificate, tokens and kubeconfig, and binds the ports.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let dir = DataDir::open(&config.data_dir)?;
+        let main = bind(config.listen, "--listen").await?;
+        let plain = match config.plain_listen {
+            Some(address) => Some(bind(address, "--plain-listen").await?),
+            None => None,
+        };
+        let admin = bind_admin(config.admin_listen).await?;
+        let (bound, admin_bound) = (main.local_addr()?, admin.local_addr()?);
+        let tls = Tls::open(&config.tls, &dir, &config.clock)?;
+        let token_file = token_file(&dir, config.token_auth_file.as_deref());
+        tokens::make_missing(&dir, &token_file)?;
+        let local_url = kubeconfig::local_url(bound);
+        let kubeconfig = match tokens::operator_token(&dir)? {
+            None => None,
+            Some(token) => {
+                // A certificate of the user's own is good for its public name, ours for this machine's addresses.
+                let public = config.public_url.as_ref().filter(|_| !tls.is_own()).map(|url| url.as_text());
+                let server = public.as_deref().unwrap_or(&local_url);
+                dir.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
+                Some(dir.join(KUBECONFIG))
+            }
+        };
+        Ok(Self {
+            dir,
+            tls,
+            listeners: Mutex::new(Some(Listeners { main, plain, admin })),
+            url: format!("https://{bound}"),
+            admin_url: format!("http://{admin_bound}"),
+            kubeconfig,
+        })
+    }
+
+    /// The store of this data dir.
+    pub(crate) async fn store(&self, now: Now) -> anyhow::Result<Store> {
+        Ok(Store::memory(now))
+    }
+
+    /// The static callers.
+    pub(crate) fn tokens(&self, file: Option<&Path>) -> anyhow::Result<Tokens> {
+        Tokens::load(token_file(&self.dir, file))
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn admin_url(&self) -> &str {
+        &self.admin_url
+    }
+
+    pub(crate) fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
+    }
+
+    /// Serves until `shutdown`, and to the end of the requests that are open then.
+    pub(crate) async fn serve(
+        &self,
+        router: Router,
+        admin: Router,
+        metrics: Metrics,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let taken = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listeners = taken.context("the ports are being served already")?;
+        tokio::spawn(self.tls.clone().renew(shutdown.clone()));
+        tracing::info!(url = self.url, admin = self.admin_url, "serving");
+        let mut ports = vec![
+            Port { listener: listeners.main, tls: Some(self.tls.server.clone()), router: router.clone() },
+            Port { listener: listeners.admin, tls: None, router: admin },
+        ];
+        ports.extend(listeners.plain.map(|listener| Port { listener, tls: None, router }));
+        serve::serve(ports, Limits::default(), metrics, shutdown).await;
+        Ok(())
+    }
+}
+
+fn token_file(dir: &DataDir, given: Option<&Path>) -> PathBuf {
+    given.map_or_else(|| dir.join("tokens.csv"), Path::to_owned)
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{flag}: cannot listen on {address}"))
+}
+
+/// The default admin port may be another instance's: a free one does as well, and the log names it.
+async fn bind_admin(listen: AdminListen) -> anyhow::Result<TcpListener> {
+    match listen {
+        AdminListen::At(address) => bind(address, "--admin-listen").await,
+        AdminListen::Default => match TcpListener::bind(ADMIN_LISTEN_DEFAULT).await {
+            Ok(listener) => Ok(listener),
+            Err(error) => {
+                let free = SocketAddr::new(ADMIN_LISTEN_DEFAULT.ip(), 0);
+                let listener = bind(free, "--admin-listen").await?;
+                tracing::warn!(
+                    %error,
+                    wanted = %ADMIN_LISTEN_DEFAULT,
+                    got = %listener.local_addr()?,
+                    "the admin port is taken; serving it elsewhere"
+                );
+                Ok(listener)
+            }
+        },
+    }
+}

@@ -1,0 +1,283 @@
+//! The gateway: what happens to every request before and after its handler, in the order of [`Gateway::answer`].
+//!
+//! Who asks, may they, is there room, is the body sane, does the answer come in time; then one log line and the
+//! metrics. The same for a request over a socket and for one in process.
+
+mod asked;
+mod body;
+mod compression;
+mod observed;
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use futures::FutureExt;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use serde_json::json;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+use uuid::Uuid;
+
+use self::{
+    asked::{Asked, Surface},
+    observed::{Cut, Observed, Record},
+};
+use crate::{
+    caller::{Caller, RequestId},
+    error::ApiError,
+    metrics::Metrics,
+    serve::HEADERS_MAX,
+    tokens::{Session, Tokens},
+};
+
+/// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+/// From the head of an answer to its end, if it is no watch: a reader that takes longer asks for smaller pages.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+/// Requests at once that are no watches; a commit takes milliseconds, so this is far beyond what gets done.
+const REQUESTS_MAX: usize = 1_024;
+/// Watches at once.
+const WATCHES_MAX: usize = 10_000;
+/// Seconds after which a refused client may try again.
+const RETRY_AFTER_SECONDS: u32 = 1;
+/// Length of a request id that a client may bring.
+const REQUEST_ID_MAX: usize = 64;
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// Whoever holds the bearer token.
+    Bearer(Tokens),
+    /// Always this caller: in process, where the program itself vouches for it.
+    Fixed(Caller),
+}
+
+/// How much there may be at once. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    requests: Arc<Semaphore>,
+    watches: Arc<Semaphore>,
+    bodies: body::Budget,
+}
+
+impl Bounds {
+    pub(crate) fn new() -> Self {
+        Self {
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            bodies: body::Budget::new(),
+        }
+    }
+}
+
+/// The gateway around a router.
+#[derive(Clone, Debug)]
+pub(crate) struct Gateway {
+    pub(crate) identity: Identity,
+    pub(crate) bounds: Bounds,
+    pub(crate) metrics: Metrics,
+}
+
+impl Gateway {
+    /// Puts the gateway around every route, found or not.
+    pub(crate) fn around(self, router: Router) -> Router {
+        router.layer(compression::layer()).layer(middleware::from_fn_with_state(self, handle))
+    }
+
+    async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let admitted = self.admit(&parts.headers, asked);
+        let (session, permit) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                body::discard(body).await;
+                return Err(refusal);
+            }
+        };
+        if let Some(session) = &session {
+            parts.extensions.insert(session.caller().clone());
+        }
+        let (body, _reserved) = body::read(&mut parts.headers, body, &self.bounds.bodies).await?;
+        let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
+        let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_panic)) => {
+                tracing::error!(route = asked.route, "a request's handler panicked");
+                return Err(ApiError::internal("the request could not be completed"));
+            }
+            Err(_elapsed) => {
+                return Err(ApiError::timeout("the request did not complete within 60 seconds").retry_after(1));
+            }
+        };
+        Ok(Answer { response, session, permit })
+    }
+
+    /// Everything that is decided before a byte of the body is read.
+    fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
+        if headers.len() > HEADERS_MAX {
+            return Err(ApiError::headers_too_large(HEADERS_MAX));
+        }
+        if asked.public {
+            return Ok((None, None));
+        }
+        let session = match &self.identity {
+            Identity::Fixed(caller) => Admitted::Fixed(caller.clone()),
+            Identity::Bearer(tokens) => bearer(headers)
+                .and_then(|token| tokens.authenticate(token))
+                .map(Admitted::Token)
+                .ok_or_else(ApiError::unauthorized)?,
+        };
+        asked.authorize(session.caller())?;
+        let permit = match session {
+            // The agents bound themselves, and must not starve when people ask for much.
+            Admitted::Fixed(_) => None,
+            Admitted::Token(_) => {
+                let room = if asked.watch { &self.bounds.watches } else { &self.bounds.requests };
+                let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
+                Some(room.clone().try_acquire_owned().map_err(full)?)
+            }
+        };
+        Ok((Some(session), permit))
+    }
+}
+
+type Permit = OwnedSemaphorePermit;
+
+/// A handler's answer, with what must last until its end.
+struct Answer {
+    response: Response,
+    session: Option<Admitted>,
+    permit: Option<Permit>,
+}
+
+/// A caller who was let in.
+enum Admitted {
+    Fixed(Caller),
+    Token(Session),
+}
+
+impl Admitted {
+    fn caller(&self) -> &Caller {
+        match self {
+            Self::Fixed(caller) => caller,
+            Self::Token(session) => &session.caller,
+        }
+    }
+}
+
+async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let asked = Asked::of(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().clone();
+    gateway.metrics.in_flight.inc();
+    let outcome = gateway.answer(request, next, &asked).await;
+    let (response, session, permit) = match outcome {
+        Ok(Answer { response, session, permit }) => (response, session, permit),
+        Err(refusal) => (refused(&refusal, asked.surface), None, None),
+    };
+    let caller = session.as_ref().map(|session| session.caller().user.clone()).unwrap_or_default();
+    let cut = match session {
+        Some(Admitted::Token(session)) if asked.watch => Cut::when(session.ended()),
+        _ if asked.watch => Cut::never(),
+        _ => Cut::failing_after(ANSWER_DEADLINE),
+    };
+    let (mut head, body) = response.into_parts();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        head.headers.insert(REQUEST_ID.clone(), id);
+    }
+    if !head.headers.contains_key(CACHE_CONTROL) {
+        head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    let record = Record {
+        in_process: matches!(gateway.identity, Identity::Fixed(_)),
+        metrics: gateway.metrics,
+        asked,
+        method,
+        status: head.status,
+        started,
+        caller,
+        request_id: id,
+        bytes: 0,
+        _permit: permit,
+    };
+    Response::from_parts(head, Body::new(Observed::new(body, record, cut)))
+}
+
+/// A refusal in the form of the surface that was asked.
+pub(crate) fn refused(refusal: &ApiError, surface: Surface) -> Response {
+    let mut response = match surface {
+        Surface::Resources => refusal.clone().into_response(),
+        Surface::Tasks => problem(refusal),
+    };
+    if refusal.code() == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dropmate\""));
+    }
+    response
+}
+
+/// RFC 9457.
+fn problem(refusal: &ApiError) -> Response {
+    let code = refusal.code();
+    let body = json!({
+        "type": "about:blank",
+        "title": code.canonical_reason().unwrap_or("Error"),
+        "status": code.as_u16(),
+        "detail": refusal.message(),
+    });
+    (code, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+/// What answers under `/v1` where nothing is served.
+pub(crate) async fn no_such_task() -> Response {
+    refused(&ApiError::no_such_path(), Surface::Tasks)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The client's id for the request, if it can go into logs and headers as it is, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let sane = |id: &&str| {
+        let letters = id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        letters && (1..=REQUEST_ID_MAX).contains(&id.len())
+    };
+    headers
+        .get(&REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(sane)
+        .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_id(id: &'static str) -> String {
+        request_id(&HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_static(id))]))
+    }
+
+    #[test]
+    fn a_sane_request_id_is_kept_and_others_are_replaced() {
+        assert_eq!(with_id("deploy-7.retry_2"), "deploy-7.retry_2");
+        for hostile in ["", "a b", "a\"b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+            assert_ne!(with_id(hostile), hostile);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a request asks for, as far as the gateway must know.
+
+use axum::extract::{MatchedPath, Request};
+use http::Method;
+
+use crate::{caller::Caller, error::ApiError, request_info::ResourceInfo};
+use dropmate_api::roles;
+
+/// How errors are said: as Kubernetes `Status`, or as problems (RFC 9457) under `/v1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    Resources,
+    Tasks,
+}
+
+/// What a request asks for.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) info: Option<ResourceInfo>,
+    /// The route's template: never a name, a query or a token.
+    pub(super) route: String,
+    pub(super) surface: Surface,
+    /// Whether the answer goes on for as long as the client likes.
+    pub(super) watch: bool,
+    /// Whether anybody may ask, without a token.
+    pub(super) public: bool,
+}
+
+/// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
+const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/healthz", "/version", "/version/"];
+
+impl Asked {
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        let info = ResourceInfo::of(request.method(), request.uri());
+        let route = match (&info, request.extensions().get::<MatchedPath>()) {
+            (Some(info), _) => info.template(),
+            (None, Some(matched)) => matched.as_str().to_owned(),
+            (None, None) => "unmatched".to_owned(),
+        };
+        let surface = if path == "/v1" || path.starts_with("/v1/") { Surface::Tasks } else { Surface::Resources };
+        let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
+        let public = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
+        Self { info, route, surface, watch, public }
+    }
+
+    /// `list`, `get`, … or the method in lower case.
+    pub(super) fn verb(&self, method: &Method) -> String {
+        match &self.info {
+            Some(info) => info.verb.to_owned(),
+            // Methods are free text: only known ones become labels.
+            None if [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method) => {
+                method.as_str().to_lowercase()
+            }
+            None => "other".to_owned(),
+        }
+    }
+
+    /// `Order`; empty where no kind is served.
+    pub(super) fn kind(&self) -> &'static str {
+        self.info.as_ref().and_then(ResourceInfo::kind).map_or("", |kind| kind.kind)
+    }
+
+    /// Whether the caller may; else the 403 in Kubernetes' words. What is no resource (discovery, tasks that check for
+    /// themselves) is open to every caller.
+    pub(super) fn authorize(&self, caller: &Caller) -> Result<(), ApiError> {
+        let Some(info) = &self.info else { return Ok(()) };
+        if roles::allowed(&caller.user, &info.attributes()) {
+            return Ok(());
+        }
+        let resource = if info.subresource.is_empty() {
+            info.resource.clone()
+        } else {
+            format!("{}/{}", info.resource, info.subresource)
+        };
+        let scope = match &info.namespace {
+            Some(namespace) => format!("in the namespace {namespace:?}"),
+            None => "at the cluster scope".to_owned(),
+        };
+        let why = format!(
+            "User {:?} cannot {} resource {resource:?} in API group {:?} {scope}",
+            caller.user, info.verb, info.group
+        );
+        let name = info.name.as_deref().unwrap_or_default();
+        Err(match info.kind() {
+            Some(kind) => ApiError::forbidden(kind, name, &why),
+            None => ApiError::forbidden_path(format!("{} is forbidden: {why}", info.group_resource())),
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! Packing answers.
+
+use http::Response;
+use http_body::Body;
+use tower_http::{
+    CompressionLevel,
+    compression::{CompressionLayer, predicate::Predicate},
+};
+
+/// Answers below this travel in a few packets anyway.
+const PACK_BYTES_MIN: u64 = 4 * 1024;
+
+/// Packs answers of known size for clients that take gzip. Watches are streams: packing would hold events back.
+pub(super) fn layer() -> CompressionLayer<Whole> {
+    CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(Whole)
+}
+
+/// Picks answers that are whole and large.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whole;
+
+impl Predicate for Whole {
+    fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
+        response.body().size_hint().exact().is_some_and(|bytes| bytes >= PACK_BYTES_MIN)
+    }
+}

@@ -1,0 +1,200 @@
+//! HTTPS from the first start: an own certificate authority in the data dir, and a server certificate signed by it.
+//!
+//! The authority is made once and kept: clients trust it. The server certificate is made anew at every start, so it
+//! always carries today's names, and again while the server runs, long before it expires.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use dropmate_api::Clock;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::{
+    ServerConfig,
+    crypto::CryptoProvider,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    args::TlsSource,
+    datadir::{DataDir, DataDirError},
+};
+
+/// Clients keep the authority in their kubeconfig; ten years is longer than anybody keeps one.
+const CA_VALID: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
+/// The longest that browsers accept.
+const LEAF_VALID: SignedDuration = SignedDuration::from_hours(397 * 24);
+/// How often a running server makes itself a new certificate: so early that one failure, or ten, do not matter.
+const LEAF_RENEW_INTERVAL: Duration = Duration::from_hours(30 * 24);
+/// Clients whose clock is a little behind must accept a certificate made just now.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
+
+/// Makes ring the process's crypto provider. The first line of every `main` and of every test that speaks TLS.
+pub fn install_crypto_provider() {
+    // An error says that one is installed already: fine.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+/// What the listener serves with, and what clients must trust.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    pub(crate) server: Arc<ServerConfig>,
+    /// PEM of what clients must trust.
+    pub(crate) ca_pem: String,
+    resolver: Arc<Current>,
+    renewal: Option<Renewal>,
+}
+
+/// Everything a new server certificate needs.
+#[derive(Clone, Debug)]
+struct Renewal {
+    authority: Authority,
+    sans: Vec<String>,
+    clock: Clock,
+}
+
+#[derive(Clone, Debug)]
+struct Authority {
+    cert: String,
+    key: String,
+}
+
+/// The certificate of the moment.
+#[derive(Debug)]
+struct Current {
+    certified: RwLock<Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for Current {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.certified.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+impl Tls {
+    pub(crate) fn open(source: &TlsSource, dir: &DataDir, clock: &Clock) -> anyhow::Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let (certified, ca_pem, renewal) = match source {
+            TlsSource::Files { cert, key } => {
+                let (certs, key) = (read(cert)?, read(key)?);
+                (certified(&certs, &key, &provider)?, certs, None)
+            }
+            TlsSource::Own { sans } => {
+                let authority = authority(dir, clock.system_now())?;
+                let ca_pem = authority.cert.clone();
+                let renewal = Renewal { authority, sans: sans.clone(), clock: clock.clone() };
+                let (certs, key) = renewal.leaf()?;
+                // For people who look; the server itself does not read them back.
+                dir.write("tls/tls.key", &key)?;
+                dir.write("tls/tls.crt", &certs)?;
+                (certified(&certs, &key, &provider)?, ca_pem, Some(renewal))
+            }
+        };
+        let resolver = Arc::new(Current { certified: RwLock::new(Arc::new(certified)) });
+        let mut server = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .context("no TLS version in common with the crypto provider")?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver.clone());
+        server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { server: Arc::new(server), ca_pem, resolver, renewal })
+    }
+
+    /// Whether the certificate is ours, so that it is good for this machine's own addresses.
+    pub(crate) fn is_own(&self) -> bool {
+        self.renewal.is_some()
+    }
+
+    /// Renews our certificate now and then until `stop`. The user's own is theirs to renew.
+    pub(crate) async fn renew(self, stop: CancellationToken) {
+        let Some(renewal) = self.renewal else { return };
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LEAF_RENEW_INTERVAL) => {}
+            }
+            let provider = rustls::crypto::ring::default_provider();
+            match renewal.leaf().and_then(|(certs, key)| certified(&certs, &key, &provider)) {
+                Ok(fresh) => {
+                    let mut current = self.resolver.certified.write().unwrap_or_else(PoisonError::into_inner);
+                    *current = Arc::new(fresh);
+                    tracing::info!("renewed the server certificate");
+                }
+                Err(error) => tracing::error!(error = %format!("{error:#}"), "cannot renew the server certificate"),
+            }
+        }
+    }
+}
+
+impl Renewal {
+    /// A new server certificate with its chain, and its key (PEM).
+    fn leaf(&self) -> anyhow::Result<(String, String)> {
+        let now = self.clock.system_now();
+        let key = KeyPair::generate().context("cannot make a key")?;
+        let mut params = CertificateParams::new(self.sans.clone()).context("a name that no certificate can carry")?;
+        valid(&mut params, now, LEAF_VALID);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "dropmate");
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let ca_key = KeyPair::from_pem(&self.authority.key).context("tls/ca.key is not a private key")?;
+        let issuer = Issuer::from_ca_cert_pem(&self.authority.cert, ca_key).context("tls/ca.crt is no certificate")?;
+        let cert = params.signed_by(&key, &issuer).context("cannot sign the server certificate")?;
+        Ok((format!("{}{}", cert.pem(), self.authority.cert), key.serialize_pem()))
+    }
+}
+
+/// The authority of this data dir, made if there is none. The certificate follows from the key: a first start that
+/// ends between the two goes on with the key it finds.
+fn authority(dir: &DataDir, now: Timestamp) -> anyhow::Result<Authority> {
+    let key = dir
+        .read_or_make("tls/ca.key", || anyhow::Ok(KeyPair::generate().context("cannot make a key")?.serialize_pem()))?;
+    let cert = dir.read_or_make("tls/ca.crt", || {
+        let key = KeyPair::from_pem(&key).context("tls/ca.key is not a private key")?;
+        let mut params = CertificateParams::default();
+        valid(&mut params, now, CA_VALID);
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "dropmate certificate authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        anyhow::Ok(params.self_signed(&key).context("cannot make the certificate authority")?.pem())
+    })?;
+    Ok(Authority { cert, key })
+}
+
+fn valid(params: &mut CertificateParams, now: Timestamp, span: SignedDuration) {
+    // Whole days (UTC) are fine enough, and the day before covers clients whose clock is behind.
+    let date = |at: Timestamp| {
+        let day = at.to_zoned(TimeZone::UTC).date();
+        rcgen::date_time_ymd(day.year().into(), day.month() as u8, day.day() as u8)
+    };
+    params.not_before = date(now - CLOCK_SKEW);
+    params.not_after = date(now + span);
+}
+
+fn certified(certs: &str, key: &str, provider: &CryptoProvider) -> anyhow::Result<CertifiedKey> {
+    let certs: Vec<_> = CertificateDer::pem_slice_iter(certs.as_bytes())
+        .collect::<Result<_, _>>()
+        .context("the certificate file is not PEM")?;
+    anyhow::ensure!(!certs.is_empty(), "the certificate file holds no certificate");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the key file holds no private key (PEM)")?;
+    let certified = CertifiedKey::from_der(certs, key, provider).context("the key does not fit the certificate")?;
+    Ok(certified)
+}
+
+fn read(path: &Path) -> Result<String, DataDirError> {
+    fs::read_to_string(path).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
+}

@@ -1,0 +1,239 @@
+//! Static callers: a file of `sha256(token),user` lines, re-read when it changes. Whoever loses their line loses their
+//! open watches too.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context;
+use dropmate_api::roles::Role;
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    caller::Caller,
+    datadir::{self, DataDir, DataDirError},
+};
+
+/// How often the file is looked at: revoked access must end within 5 s, and a `stat` costs next to nothing.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// Random bytes in a token we make: beyond guessing.
+const TOKEN_BYTES: usize = 32;
+/// The callers that a first start makes, with the names of their token files.
+const FIRST_CALLERS: [(&str, Role); 4] = [
+    ("operator", Role::Operator),
+    ("dispatch", Role::Dispatch),
+    ("tracking", Role::Tracking),
+    ("notification", Role::Notification),
+];
+
+type Hash = [u8; 32];
+type Table = HashMap<Hash, Caller>;
+
+/// Makes the token file and `tokens/NAME.token` unless the token file is there. A token file that is there is never
+/// touched: a line taken out of it must stay out.
+pub(crate) fn make_missing(dir: &DataDir, file: &Path) -> anyhow::Result<()> {
+    if fs::metadata(file).is_ok_and(|found| found.len() > 0) {
+        return Ok(());
+    }
+    let mut lines = String::new();
+    for (name, role) in FIRST_CALLERS {
+        let token = dir.read_or_make(&token_file(name), || {
+            let mut random = [0; TOKEN_BYTES];
+            getrandom::fill(&mut random).context("cannot make a random token")?;
+            anyhow::Ok(hex::encode(random))
+        })?;
+        lines.push_str(&format!("{},{}\n", hex::encode(hash(token.trim())), role.user()));
+    }
+    // Last, so that a start which was interrupted before it goes on with the tokens it finds.
+    datadir::write_secret(file, &lines)?;
+    Ok(())
+}
+
+/// The operator's token, if this data dir has one.
+pub(crate) fn operator_token(dir: &DataDir) -> Result<Option<String>, DataDirError> {
+    let path = dir.join(&token_file("operator"));
+    match fs::read_to_string(&path) {
+        Ok(token) => Ok(Some(token.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DataDirError::Io { path, source }),
+    }
+}
+
+fn token_file(name: &str) -> String {
+    format!("tokens/{name}.token")
+}
+
+fn hash(token: &str) -> Hash {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// The callers of a token file, following its changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    file: Arc<Path>,
+    table: Arc<watch::Sender<Arc<Table>>>,
+}
+
+/// A caller for as long as its token is good.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) caller: Caller,
+    hash: Hash,
+    table: watch::Receiver<Arc<Table>>,
+}
+
+impl Tokens {
+    /// Reads the file.
+    pub(crate) fn load(file: PathBuf) -> anyhow::Result<Self> {
+        let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let (table, _) = watch::channel(Arc::new(parse(&text)));
+        Ok(Self { file: file.into(), table: Arc::new(table) })
+    }
+
+    /// No callers at all.
+    pub(crate) fn none() -> Self {
+        let (table, _) = watch::channel(Arc::default());
+        Self { file: PathBuf::new().into(), table: Arc::new(table) }
+    }
+
+    /// The caller with that token.
+    pub(crate) fn authenticate(&self, token: &str) -> Option<Session> {
+        let hash = hash(token);
+        let table = self.table.subscribe();
+        let caller = table.borrow().get(&hash).cloned()?;
+        Some(Session { caller, hash, table })
+    }
+
+    /// Follows the file until `stop`. While it cannot be read, the callers known last stay.
+    pub(crate) async fn follow(self, stop: CancellationToken) {
+        // Unknown at first: a change between `load` and now must not be missed.
+        let mut seen = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
+            }
+            let stamp = match tokio::fs::metadata(&self.file).await {
+                Ok(found) => Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec())),
+                Err(_) => None,
+            };
+            if stamp.is_none() || stamp == seen {
+                continue;
+            }
+            match tokio::fs::read_to_string(&self.file).await {
+                Ok(text) => {
+                    seen = stamp;
+                    let fresh = Arc::new(parse(&text));
+                    self.table.send_if_modified(|table| {
+                        let changed = *table != fresh;
+                        *table = fresh;
+                        changed
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "cannot re-read the token file; known callers stay"),
+            }
+        }
+    }
+}
+
+impl Session {
+    /// Waits until the token is no longer this caller's.
+    pub(crate) async fn ended(mut self) {
+        loop {
+            if self.table.borrow_and_update().get(&self.hash) != Some(&self.caller) {
+                return;
+            }
+            if self.table.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Lines that make no sense are left out: one bad line must not lock everybody out.
+fn parse(text: &str) -> Table {
+    let mut table = Table::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let pair = line.split_once(',').and_then(|(hash, user)| {
+            let hash: Hash = hex::decode(hash.trim()).ok()?.try_into().ok()?;
+            let user = user.trim();
+            (!user.is_empty()).then_some((hash, user))
+        });
+        match pair {
+            Some((hash, user)) => drop(table.insert(hash, Caller::named(user))),
+            None => tracing::warn!(line = number + 1, "a line of the token file is not `sha256(token),user`; left out"),
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(token: &str, user: &str) -> String {
+        format!("{},{user}\n", hex::encode(hash(token)))
+    }
+
+    #[test]
+    fn a_first_start_makes_tokens_that_work_and_a_later_one_keeps_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let file = dir.join("tokens.csv");
+        make_missing(&dir, &file).unwrap();
+        let token = operator_token(&dir).unwrap().unwrap();
+        let before = fs::read_to_string(&file).unwrap();
+        make_missing(&dir, &file).unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), before);
+        let tokens = Tokens::load(file).unwrap();
+        assert_eq!(tokens.authenticate(&token).unwrap().caller.user, "operator");
+        assert!(!before.contains(&token), "the file holds hashes only");
+    }
+
+    #[test]
+    fn a_first_start_that_was_interrupted_is_completed_with_the_tokens_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        dir.write("tokens/operator.token", "handed-out").unwrap();
+        make_missing(&dir, &dir.join("tokens.csv")).unwrap();
+        let tokens = Tokens::load(dir.join("tokens.csv")).unwrap();
+        assert!(tokens.authenticate("handed-out").is_some());
+    }
+
+    #[test]
+    fn a_bad_line_locks_nobody_else_out() {
+        let table = parse(&format!("# callers\n\nnonsense\nabcd,short\n{}", line("t", "operator")));
+        assert_eq!(table.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_line_taken_out_ends_the_session_within_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.csv");
+        fs::write(&file, line("a", "operator") + &line("b", "alice")).unwrap();
+        let tokens = Tokens::load(file.clone()).unwrap();
+        let stop = CancellationToken::new();
+        let following = tokio::spawn(tokens.clone().follow(stop.clone()));
+        let kept = tokens.authenticate("a").unwrap();
+        let revoked = tokens.authenticate("b").unwrap();
+        fs::write(&file, line("a", "operator")).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), revoked.ended()).await.expect("the session ends");
+        assert!(tokens.authenticate("b").is_none());
+        assert!(tokens.authenticate("a").is_some());
+        assert!(tokio::time::timeout(Duration::from_millis(50), kept.ended()).await.is_err());
+        stop.cancel();
+        following.await.unwrap();
+    }
+}
