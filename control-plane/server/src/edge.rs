@@ -4,11 +4,12 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context;
 use axum::Router;
-use dropmate_store::{Now, Store};
+use dropmate_store::{Now, Options, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,8 @@ use crate::{
     tokens::{self, Tokens},
 };
 
+/// How often old history is removed: Leases, kept for ten minutes, are what piles up first.
+const COMPACT_INTERVAL: Duration = Duration::from_secs(60);
 const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
@@ -80,7 +83,9 @@ impl Edge {
 
     /// The store of this data dir.
     pub(crate) async fn store(&self, now: Now) -> anyhow::Result<Store> {
-        Ok(Store::memory(now))
+        let path = self.dir.database("control.db")?;
+        let options = Options { compact_every: Some(COMPACT_INTERVAL), ..Options::default() };
+        Store::sqlite(&path, now, options).await.with_context(|| format!("cannot open {}", path.display()))
     }
 
     /// The static callers.

@@ -70,11 +70,7 @@ impl ControlPlane {
     pub async fn in_memory(clock: Clock) -> Self {
         let system = clock.clone();
         let store = Store::memory(Arc::new(move || system.system_now()));
-        let control_plane = Self::over(store, clock, Tokens::none(), None);
-        bootstrap::namespaces(control_plane.in_process(roles::OPERATOR))
-            .await
-            .expect("an empty store takes namespaces");
-        control_plane
+        Self::over(store, clock, Tokens::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
