@@ -48,7 +48,7 @@ impl Drop for Record {
                     method = %self.method,
                     route = self.asked.route,
                     status = code,
-                    duration_ms = duration.as_secs_f64() * 1e3,
+                    duration_ms = duration.as_micros() as f64 / 1e3,
                     caller = self.caller,
                     request_id = self.request_id,
                     bytes = self.bytes,
