@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         apply::ApplyArgs, convert::ConvertArgs, crds::CrdsArgs, delete::DeleteArgs, describe::DescribeArgs,
-        explain::ExplainArgs, get::GetArgs, version::VersionArgs,
+        explain::ExplainArgs, get::GetArgs, summary::SummaryArgs, up::UpArgs, version::VersionArgs,
     },
     connection::ConnectionArgs,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
+    Up(Box<UpArgs>),
     Apply(ApplyArgs),
     Get(GetArgs),
     Describe(DescribeArgs),
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     Convert(ConvertArgs),
     Crds(CrdsArgs),
+    Summary(SummaryArgs),
     Version(VersionArgs),
 }
 

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
 
 async fn run(Cli { connection, command }: Cli) -> Outcome {
     match command {
+        Command::Up(args) => commands::up::run(*args).await,
         Command::Apply(args) => commands::apply::run(&connection, args).await,
         Command::Get(args) => commands::get::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
@@ -47,6 +48,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Delete(args) => commands::delete::run(&connection, args).await,
         Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
         Command::Crds(args) => commands::crds::run(&args),
+        Command::Summary(args) => commands::summary::run(&connection, args).await,
         Command::Version(args) => commands::version::run(&connection, args).await,
     }
 }

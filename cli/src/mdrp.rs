@@ -40,7 +40,7 @@ pub(crate) struct Day {
     pub(crate) depots: Vec<Depot>,
     pub(crate) drivers: Vec<Driver>,
     pub(crate) orders: Vec<Order>,
-    /// When the first order is placed or the first shift starts, whichever comes first.
+    /// When the first order is placed.
     pub(crate) first_placed_at: Option<Timestamp>,
 }
 
@@ -126,15 +126,13 @@ pub(crate) fn convert(instance: &Instance, placement: &Placement) -> anyhow::Res
         orders.push(Order { metadata: meta(&order.name), spec, status: None });
     }
 
-    let placed = orders.iter().filter_map(|order| order.spec.placed_at);
-    let started = drivers.iter().flat_map(|driver| &driver.spec.shifts).map(|shift| shift.start);
     Ok(Day {
         namespace: Namespace {
             metadata: ObjectMeta { name: Some(placement.namespace.clone()), ..ObjectMeta::default() },
             ..Namespace::default()
         },
         depots: depots.collect(),
-        first_placed_at: placed.chain(started).min(),
+        first_placed_at: orders.iter().filter_map(|order| order.spec.placed_at).min(),
         drivers,
         orders,
     })

@@ -26,7 +26,7 @@ enum Form {
 
 /// Runs it.
 pub(crate) fn run(args: &CrdsArgs) -> Outcome {
-    let crds: Vec<serde_json::Value> = Vec::new();
+    let crds = dropmate_api::crd::crds();
     match args.output {
         Form::Json => {
             output::json(&serde_json::json!({"apiVersion": "v1", "kind": "List", "items": crds}));
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &CrdsArgs) -> Outcome {
         Form::Yaml => {
             for crd in crds {
                 output::line("---");
-                output::yaml(&serde_json::to_value(crd)?);
+                output::yaml(&crd);
             }
         }
     }

@@ -14,6 +14,9 @@ enum Node {
 /// The line (1 is the text's first) of the field, or of the nearest one above it that is there.
 pub(super) fn line_of(text: &str, path: &str) -> usize {
     let first = 1 + text.lines().take_while(|line| is_filler(line)).count();
+    if path.is_empty() {
+        return first;
+    }
     let mut parser = Parser::new_from_str(text);
     let mut next = || parser.next_event().and_then(Result::ok);
     loop {

@@ -205,7 +205,8 @@ fn host_name() -> Option<String> {
     kernel.or_else(|| env::var("HOSTNAME").ok()).map(|name| name.trim().to_owned())
 }
 
-fn default_data_dir() -> Option<PathBuf> {
+/// Where everything is kept unless told otherwise: the user's data folder, or /var/lib/dropmate as root.
+pub fn default_data_dir() -> Option<PathBuf> {
     if is_root() {
         return Some(PathBuf::from("/var/lib/dropmate"));
     }

@@ -1,0 +1,18 @@
+//! The `dropmate` command as its users have it: real processes, a real server, real files.
+
+#[path = "it/apply.rs"]
+mod apply;
+#[path = "it/bad_input.rs"]
+mod bad_input;
+#[path = "it/convert.rs"]
+mod convert;
+#[path = "it/dependencies.rs"]
+mod dependencies;
+#[path = "it/get.rs"]
+mod get;
+#[path = "it/kubectl.rs"]
+mod kubectl;
+#[path = "it/support.rs"]
+mod support;
+#[path = "it/up.rs"]
+mod up;
