@@ -23,6 +23,9 @@ const MAX_VALUES: usize = 2_000_000;
 /// Bytes of all strings of one document together; above the body limit only by aliases.
 const MAX_TEXT_BYTES: usize = 2 * MAX_BODY_BYTES;
 
+/// The YAML scanner takes time by the square of how deeply flow collections nest; nothing of ours nests half as deep.
+const MAX_FLOW_DEPTH: usize = 128;
+
 /// A decoded body.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Document {
@@ -96,11 +99,29 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Document> {
 
 /// Decodes one YAML document.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Document> {
+    if flow_depth(bytes) > MAX_FLOW_DEPTH {
+        return Err(ApiError::bad_request("error converting YAML to JSON: yaml: the document nests too deeply"));
+    }
     let findings = RefCell::new(Findings::default());
     let value = Seed { findings: &findings }
         .deserialize(serde_yaml::Deserializer::from_slice(bytes))
         .map_err(|error| ApiError::bad_request(format!("error converting YAML to JSON: yaml: {error}")))?;
     Ok(Document { value, duplicates: findings.into_inner().duplicates })
+}
+
+/// How far opening brackets run ahead of closing ones. Quotes are not heeded: text with that many brackets left open
+/// may as well be sent as JSON.
+fn flow_depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in bytes {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 #[derive(Default)]

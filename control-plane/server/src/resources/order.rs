@@ -61,6 +61,8 @@ pub(crate) async fn bind(call: Call, body: Body) -> Result<Response> {
             return Err(ApiError::modified(call.kind(), call.name()));
         }
         let order = typed(&current)?;
+        let mut guards = call.fence_guards(fence).await?;
+        let fences = guards.len();
         let bound = match binding::bind(&order, &binding, call.state.clock.business_now()) {
             Ok(Bound::Unchanged) => return Ok(accepted(StatusCode::CREATED)),
             Ok(Bound::Bound(bound)) => bound,
@@ -70,8 +72,6 @@ pub(crate) async fn bind(call: Call, body: Body) -> Result<Response> {
                 return Err(conflict(&call, reason, &error.to_string()));
             }
         };
-        let mut guards = call.fence_guards(fence).await?;
-        let fences = guards.len();
         guards.push(call.driver_guard(&binding.target.name).await?);
         match call.write_facts(&current, &bound, guards, options).await? {
             Outcome::Written => return Ok(accepted(StatusCode::CREATED)),
@@ -100,10 +100,6 @@ pub(crate) async fn unbind(call: Call, body: Body) -> Result<Response> {
                 let reason = if matches!(error, UnbindError::NotBound) { "NotBound" } else { "NotUnbindable" };
                 conflict(&call, reason, &error.to_string())
             })?;
-        let guards = match fence {
-            Some(fence) => call.fence_guards(fence).await?,
-            None => Vec::new(),
-        };
         match call.write_facts(&current, &unbound, guards, options).await? {
             Outcome::Written => return Ok(accepted(StatusCode::OK)),
             Outcome::Guard(_) => return Err(fenced(&call)),
@@ -127,15 +123,16 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
     for _ in 0..MAX_ATTEMPTS {
         let current = call.read().await?;
         let order = typed(&current)?;
+        // A stale leader hears that it is one, whatever else is wrong with what it wants.
+        let guards = match fence {
+            Some(fence) => call.fence_guards(fence).await?,
+            None => Vec::new(),
+        };
         let applied = progress::report(&order, &report, call.state.clock.business_now())
             .map_err(|error| report_error(&call, &error))?;
         if applied.order == order {
             return Ok(Json(applied.answer()).into_response());
         }
-        let guards = match fence {
-            Some(fence) => call.fence_guards(fence).await?,
-            None => Vec::new(),
-        };
         match call.write_facts(&current, &applied.order, guards, options).await? {
             Outcome::Written => return Ok(Json(applied.answer()).into_response()),
             Outcome::Guard(_) => return Err(fenced(&call)),

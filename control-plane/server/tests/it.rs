@@ -1,0 +1,16 @@
+//! The control plane through its API: raw requests for exact texts, kube-rs in process, kubectl as a process.
+
+#[path = "it/client.rs"]
+mod client;
+#[path = "it/errors.rs"]
+mod errors;
+#[path = "it/lists.rs"]
+mod lists;
+#[path = "it/objects.rs"]
+mod objects;
+#[path = "it/orders.rs"]
+mod orders;
+#[path = "it/typed.rs"]
+mod typed;
+#[path = "it/watches.rs"]
+mod watches;
