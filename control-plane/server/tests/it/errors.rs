@@ -39,8 +39,16 @@ async fn versions_and_uids_are_preconditions() {
     api.merge(&at("o1"), &json!({"spec": {"priority": 1}})).await.ok();
 
     let stale = api.put(&at("o1"), &created).await;
-    assert_eq!(stale.refusal(), (409, "Conflict", "Operation cannot be fulfilled on orders.dropmate.dev \"o1\": the object has been modified; please apply your changes to the latest version and try again"));
-    let stale = api.merge(&at("o1"), &json!({"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}})).await;
+    assert_eq!(
+        stale.refusal(),
+        (
+            409,
+            "Conflict",
+            "Operation cannot be fulfilled on orders.dropmate.dev \"o1\": the object has been modified; please apply your changes to the latest version and try again"
+        )
+    );
+    let stale =
+        api.merge(&at("o1"), &json!({"metadata": {"resourceVersion": created["metadata"]["resourceVersion"]}})).await;
     assert_eq!(stale.refusal().1, "Conflict");
 
     let blind = api.put(&at("o1"), &order("o1")).await;
@@ -69,7 +77,11 @@ async fn versions_and_uids_are_preconditions() {
 #[case(json!({"apiVersion": "dropmate.dev/v9"}), 400, "the API version in the data (dropmate.dev/v9) does not match the expected API version (dropmate.dev/v1)")]
 #[case(json!({"metadata": {"name": "o1", "namespace": "other"}}), 400, "the namespace of the provided object does not match the namespace sent on the request")]
 #[tokio::test]
-async fn a_body_that_is_not_what_the_path_says_is_refused(#[case] change: Value, #[case] code: u16, #[case] message: &str) {
+async fn a_body_that_is_not_what_the_path_says_is_refused(
+    #[case] change: Value,
+    #[case] code: u16,
+    #[case] message: &str,
+) {
     let api = Api::start().await;
     let mut wanted = order("o1");
     for (key, value) in change.as_object().unwrap() {
@@ -128,12 +140,16 @@ async fn unknown_and_duplicate_fields_are_warned_of_refused_or_dropped() {
     assert_eq!(warned.body["spec"]["hold"], true);
     assert_eq!(warned.body["spec"]["bogus"], Value::Null);
     let warnings: Vec<&str> = warned.headers.get_all("warning").iter().map(|v| v.to_str().unwrap()).collect();
-    assert_eq!(
-        warnings,
-        ["299 - \"duplicate field \\\"spec.hold\\\"\"", "299 - \"unknown field \\\"spec.bogus\\\"\""]
-    );
+    assert_eq!(warnings, ["299 - \"duplicate field \\\"spec.hold\\\"\"", "299 - \"unknown field \\\"spec.bogus\\\"\""]);
     let strict = send("Strict").await;
-    assert_eq!(strict.refusal(), (400, "BadRequest", "Order in version \"v1\" cannot be handled as a Order: strict decoding error: duplicate field \"spec.hold\", unknown field \"spec.bogus\""));
+    assert_eq!(
+        strict.refusal(),
+        (
+            400,
+            "BadRequest",
+            "Order in version \"v1\" cannot be handled as a Order: strict decoding error: duplicate field \"spec.hold\", unknown field \"spec.bogus\""
+        )
+    );
     let ignored = send("Ignore").await;
     assert_eq!(ignored.code, 201);
     assert!(ignored.headers.get("warning").is_none());
@@ -145,7 +161,14 @@ async fn patches_in_forms_that_are_not_taken_name_those_that_are() {
     let api = Api::start().await;
     api.post(ORDERS, &order("o1")).await.ok();
     let refused = api.send(Method::PATCH, &at("o1"), "application/strategic-merge-patch+json", "{}").await;
-    assert_eq!(refused.refusal(), (415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json"));
+    assert_eq!(
+        refused.refusal(),
+        (
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json"
+        )
+    );
     let applied = api.send(Method::PATCH, &at("o1"), "application/apply-patch+yaml", "{}").await;
     assert_eq!(applied.refusal().0, 415);
     api.post("/api/v1/namespaces", &namespace("acme")).await.ok();
@@ -183,7 +206,11 @@ async fn a_body_of_more_than_three_mebibytes_is_too_large() {
 #[case(Method::POST, "/apis/dropmate.dev/v1/namespaces/default/orders/o1", 405)]
 #[case(Method::GET, "/nothing/here", 404)]
 #[tokio::test]
-async fn paths_and_methods_that_are_not_served_are_said_so(#[case] method: Method, #[case] path: &str, #[case] code: u16) {
+async fn paths_and_methods_that_are_not_served_are_said_so(
+    #[case] method: Method,
+    #[case] path: &str,
+    #[case] code: u16,
+) {
     let api = Api::start().await;
     assert_eq!(api.send(method, path, "application/json", "{}").await.refusal().0, code);
 }
@@ -208,7 +235,8 @@ async fn a_broken_body_is_refused(#[case] body: &'static str, #[case] code: u16)
 async fn a_compressed_body_is_taken_and_a_bomb_is_not() {
     let api = Api::start().await;
     let request = |body: Vec<u8>| {
-        let request = Request::post(ORDERS).header("content-encoding", "gzip").header("content-type", "application/json");
+        let request =
+            Request::post(ORDERS).header("content-encoding", "gzip").header("content-type", "application/json");
         request.body(Body::from(body)).unwrap()
     };
     assert_eq!(api.request(request(gzip_stored(order("o1").to_string().as_bytes()))).await.code, 201);

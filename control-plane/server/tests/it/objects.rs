@@ -98,9 +98,14 @@ async fn a_finalizer_holds_an_object_until_it_is_removed() {
     assert_eq!((code, reason), (409, "AlreadyExists"));
     assert_eq!(message, "object is being deleted: orders.dropmate.dev \"o1\" already exists");
 
-    let more = api.merge(&at("o1"), &json!({"metadata": {"finalizers": ["example.com/hold", "example.com/new"]}})).await;
+    let more =
+        api.merge(&at("o1"), &json!({"metadata": {"finalizers": ["example.com/hold", "example.com/new"]}})).await;
     assert_eq!(more.code, 422);
-    assert!(more.refusal().2.contains("no new finalizers can be added if the object is being deleted"), "{}", more.body);
+    assert!(
+        more.refusal().2.contains("no new finalizers can be added if the object is being deleted"),
+        "{}",
+        more.body
+    );
 
     let patch = json!([
         {"op": "test", "path": "/metadata/finalizers/0", "value": "example.com/hold"},

@@ -23,7 +23,8 @@ impl Shop {
         operator.post(ORDERS, &order("o1")).await.ok();
         operator.post(DRIVERS, &driver("sam")).await.ok();
         operator.post(DRIVERS, &driver("kim")).await.ok();
-        let fence = json!({"lease": "dispatch", "leaseUid": lease["metadata"]["uid"], "holder": "me", "transitions": 1});
+        let fence =
+            json!({"lease": "dispatch", "leaseUid": lease["metadata"]["uid"], "holder": "me", "transitions": 1});
         Self { operator, dispatch, fence }
     }
 
@@ -104,7 +105,7 @@ async fn a_stale_fence_is_refused() {
         let refused = shop.dispatch.post(&at("binding"), &binding).await;
         assert_eq!((refused.refusal().0, cause(&refused)), (409, "FencedLease"), "{field}");
     }
-    let mut release = shop.report("schedule");
+    let mut release = shop.report("release");
     release["fence"] = shop.fence.clone();
     release["fence"]["holder"] = json!("another");
     assert_eq!(shop.dispatch.post(&at("progress"), &release).await.refusal().0, 409);

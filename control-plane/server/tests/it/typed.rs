@@ -27,12 +27,18 @@ async fn kube_rs_creates_reads_changes_and_deletes() {
     let patch = Patch::Merge(json!({"spec": {"priority": 2}}));
     let patched = orders.patch("o1", &PatchParams::default(), &patch).await.unwrap();
     assert_eq!(patched.metadata.generation, Some(2));
-    assert_eq!(orders.list(&ListParams::default().fields("status.phase=Pending")).await.unwrap().items, [patched.clone()]);
+    assert_eq!(
+        orders.list(&ListParams::default().fields("status.phase=Pending")).await.unwrap().items,
+        [patched.clone()]
+    );
     let mut replaced = patched;
     replaced.spec.hold = true;
     assert!(orders.replace("o1", &PostParams::default(), &replaced).await.unwrap().spec.hold);
     let refused = orders.replace("o1", &PostParams::default(), &created).await.unwrap_err();
-    assert!(matches!(&refused, kube::Error::Api(status) if status.code == 409 && status.reason == "Conflict"), "{refused}");
+    assert!(
+        matches!(&refused, kube::Error::Api(status) if status.code == 409 && status.reason == "Conflict"),
+        "{refused}"
+    );
     assert!(orders.delete("o1", &DeleteParams::default()).await.unwrap().is_right());
     assert!(orders.get_opt("o1").await.unwrap().is_none());
 }
