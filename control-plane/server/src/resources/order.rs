@@ -95,6 +95,10 @@ pub(crate) async fn unbind(call: Call, body: Body) -> Result<Response> {
     };
     for _ in 0..MAX_ATTEMPTS {
         let current = call.read().await?;
+        let guards = match fence {
+            Some(fence) => call.fence_guards(fence).await?,
+            None => Vec::new(),
+        };
         let unbound =
             binding::unbind(&typed(&current)?, &unbinding, call.state.clock.business_now()).map_err(|error| {
                 let reason = if matches!(error, UnbindError::NotBound) { "NotBound" } else { "NotUnbindable" };

@@ -7,12 +7,15 @@ use bytes::Bytes;
 use dropmate_api::registry::Kind;
 use dropmate_store::{At, Event, Object, ReadError, Revision, Watch};
 use futures::{FutureExt, stream};
-use http::{HeaderValue, header::CONTENT_TYPE};
+use http::StatusCode;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{answer::Answer, call::Call};
+use super::{
+    answer::{Answer, respond},
+    call::Call,
+};
 use crate::{
     error::{ApiError, Result},
     options::ListOptions,
@@ -34,7 +37,7 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
     let (initial, watch, revision) = match started {
         Ok(started) => started,
         // History that is gone is said in the stream: so clients tell it from a broken request.
-        Err(error) if error.reason() == "Expired" => return respond(&answer, Body::from(error_line(&error))),
+        Err(error) if error.reason() == "Expired" => return respond(error_line(&error), StatusCode::OK),
         Err(error) => return Err(error),
     };
     let now = Instant::now();
@@ -43,7 +46,7 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
     let watcher = Watcher {
         kind: call.kind(),
         selector,
-        answer: answer.clone(),
+        answer,
         initial: initial.into(),
         initial_end,
         watch,
@@ -52,18 +55,11 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
         ends,
         done: false,
     };
-    respond(&answer, Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)))
+    respond(Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)), StatusCode::OK)
 }
 
 fn last_bookmark_after(options: &ListOptions) -> Duration {
     options.timeout.unwrap_or(DEFAULT_TIMEOUT).saturating_sub(LAST_BOOKMARK)
-}
-
-fn respond(answer: &Answer, body: Body) -> Result<Response> {
-    let mut response = Response::new(body);
-    let media_type = HeaderValue::from_str(&answer.content_type()).map_err(ApiError::internal)?;
-    response.headers_mut().insert(CONTENT_TYPE, media_type);
-    Ok(response)
 }
 
 /// The objects that the stream begins with, the changes after them, and the revision between.
@@ -183,10 +179,16 @@ impl Watcher {
     }
 
     fn line(&mut self, change: &str, object: &Object, revision: Revision, chunk: &mut Vec<u8>) {
+        let begun = chunk.len();
         chunk.extend_from_slice(b"{\"type\":\"");
         chunk.extend_from_slice(change.as_bytes());
         chunk.extend_from_slice(b"\",\"object\":");
-        self.answer.watched(self.kind, object, revision, chunk);
+        if let Err(error) = self.answer.watched(self.kind, object, revision, chunk) {
+            chunk.truncate(begun);
+            chunk.extend_from_slice(error_line(&error).as_bytes());
+            self.done = true;
+            return;
+        }
         chunk.extend_from_slice(b"}\n");
     }
 
