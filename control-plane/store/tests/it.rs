@@ -1,7 +1,11 @@
 //! The store as its users see it.
 
+#[cfg(test)]
 mod it {
     mod contract;
+    mod faults;
+    mod faulty;
     mod fixture;
+    mod killed;
     mod sqlite;
 }
