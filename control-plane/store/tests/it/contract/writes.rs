@@ -99,7 +99,7 @@ pub(crate) async fn every_change_is_kept_with_who_made_it(on: On) {
     let store = on.store().await;
     let first = store.write(create("a", "{\"n\":1}")).await.unwrap();
     store.write(create("b", "{}")).await.unwrap();
-    let at = on.clock().advance(std::time::Duration::from_secs(60));
+    let at = on.clock().advance(std::time::Duration::from_mins(1));
     let second = store.write(delete("a", first.revision, "{\"n\":2}")).await.unwrap();
     let third = store.write(create("a", "{\"n\":3}")).await.unwrap();
     let history = store.history(&key("a"), 0, 10).await.unwrap();

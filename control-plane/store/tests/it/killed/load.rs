@@ -41,7 +41,7 @@ fn writers_left_alone_get_an_answer_to_everything() {
     }
 }
 
-async fn load(dir: &Path, after: Revision, fault: Fault, writes: usize) {
+async fn load(dir: &Path, after: Revision, fault: Fault, rounds: usize) {
     let sqlite = Arc::new(Sqlite::open(&dir.join("control.db")).await.unwrap());
     let backend = Faulty::new(sqlite, fault).await;
     let store = Store::open(backend, Clock::default().now(), Options::default()).await.unwrap();
@@ -49,7 +49,7 @@ async fn load(dir: &Path, after: Revision, fault: Fault, writes: usize) {
     say(&format!("start {start}"));
     let watching = tokio::spawn(watch(store.clone(), after));
     let writers: Vec<_> =
-        (0..WRITERS).map(|writer| tokio::spawn(write(store.clone(), writer, start, writes))).collect();
+        (0..WRITERS).map(|writer| tokio::spawn(write(store.clone(), writer, start, rounds))).collect();
     for writer in writers {
         writer.await.unwrap();
     }
@@ -69,9 +69,9 @@ async fn watch(store: Store, after: Revision) {
     }
 }
 
-async fn write(store: Store, writer: usize, start: Revision, writes: usize) {
+async fn write(store: Store, writer: usize, start: Revision, rounds: usize) {
     let mut random = ChaCha8Rng::seed_from_u64(start * 1_000 + writer as u64);
-    for round in 0..writes {
+    for round in 0..rounds {
         let name = format!("{writer}-{}", random.random_range(0..NAMES));
         let word = format!("{start}.{writer}.{round}");
         let body = json!({"word": word, "text": "x".repeat(1_500)}).to_string();
