@@ -16,7 +16,8 @@ up: build ## Start DropMate with a demo business whose orders are delivered befo
 	$(CARGO) run --locked --quiet --profile $(PROFILE) --bin dropmate -- up --demo --speed 60
 
 demo-check: build ## Start the demo and end with 0 after the first delivered order
-	@.ci/demo-check $(PROFILE)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && $(CARGO) run --locked --quiet --profile $(PROFILE) --bin dropmate -- \
+		up --demo --speed 60 --until-delivered 1 --data-dir "$$dir" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0
 
 test: ## Run every test
 	@.ci/test
