@@ -132,6 +132,13 @@ impl Kind {
         self.rename(object, &self.api_version(), |field| (field.stored, field.served));
     }
 
+    /// The path in stored objects of a field of this kind: `regarding.name` is stored as `involvedObject.name`.
+    pub fn stored_field(&self, field: &str) -> String {
+        let (head, rest) = field.find('.').map_or((field, ""), |dot| field.split_at(dot));
+        let head = self.renamed.iter().find(|renamed| renamed.served == head).map_or(head, |renamed| renamed.stored);
+        format!("{head}{rest}")
+    }
+
     fn rename(&self, object: &mut Value, api_version: &str, names: fn(&Renamed) -> (&'static str, &'static str)) {
         if self.renamed.is_empty() {
             return;

@@ -1,7 +1,7 @@
 //! What is wrong with an object, as causes with field paths in the words of Kubernetes.
 
 mod metadata;
-mod names;
+pub mod names;
 mod text;
 
 use serde::{Deserialize, Serialize};

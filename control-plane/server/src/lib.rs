@@ -14,7 +14,6 @@ mod error;
 mod gateway;
 mod kubeconfig;
 mod metrics;
-mod names;
 mod namespaces;
 mod object;
 mod openapi;

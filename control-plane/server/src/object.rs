@@ -4,13 +4,7 @@ use dropmate_api::{registry::Kind, validation::Cause};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::{
-    error::{ApiError, Result},
-    names::{self, LABEL_RULE, LABEL_VALUE_RULE, MAX_LABEL, MAX_SUBDOMAIN, NAME_PART_RULE, SUBDOMAIN_RULE},
-};
-
-/// Bytes of all annotations together, as in Kubernetes.
-const MAX_ANNOTATION_BYTES: usize = 256 * 1024;
+use crate::error::{ApiError, Result};
 
 /// The fields of `metadata` and the JSON types they have in Kubernetes' words.
 const METADATA_FIELDS: &[(&str, Shape)] = &[
@@ -165,96 +159,9 @@ pub(crate) fn read_metadata(kind: &Kind, object: &mut Value) -> Result<Vec<Strin
     Ok(unknown)
 }
 
-/// Everything wrong with `metadata`.
-pub(crate) fn validate_metadata(kind: &Kind, object: &Value) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    let name = text(object, "/metadata/name");
-    if name.is_empty() {
-        causes.push(required("metadata.name", "name or generateName is required"));
-    } else {
-        validate_name(kind, name, "metadata.name", &mut causes);
-    }
-    let prefix = text(object, "/metadata/generateName");
-    if !prefix.is_empty() {
-        // The suffix makes a trailing dash or dot whole.
-        validate_name(kind, &format!("{}x", prefix.trim_end_matches('-')), "metadata.generateName", &mut causes);
-    }
-    if let Some(Value::Object(labels)) = object.pointer("/metadata/labels") {
-        for (key, value) in labels {
-            validate_key(key, "metadata.labels", &mut causes);
-            let value = value.as_str().unwrap_or("");
-            if value.len() > MAX_LABEL {
-                let message = format!("Invalid value: {value:?}: must be no more than {MAX_LABEL} bytes");
-                causes.push(cause("FieldValueInvalid", message, "metadata.labels"));
-            } else if !names::is_label_value(value) {
-                let message = format!("Invalid value: {value:?}: {LABEL_VALUE_RULE}");
-                causes.push(cause("FieldValueInvalid", message, "metadata.labels"));
-            }
-        }
-    }
-    if let Some(Value::Object(annotations)) = object.pointer("/metadata/annotations") {
-        let mut bytes = 0;
-        for (key, value) in annotations {
-            validate_key(&key.to_ascii_lowercase(), "metadata.annotations", &mut causes);
-            bytes += key.len() + value.as_str().map_or(0, str::len);
-        }
-        if bytes > MAX_ANNOTATION_BYTES {
-            let message = format!("Too long: may not be more than {MAX_ANNOTATION_BYTES} bytes");
-            causes.push(cause("FieldValueTooLong", message, "metadata.annotations"));
-        }
-    }
-    for (index, finalizer) in finalizers(object).into_iter().enumerate() {
-        let at = format!("metadata.finalizers[{index}]");
-        validate_key(finalizer, &at, &mut causes);
-        if !finalizer.contains('/') && !["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer) {
-            let message = format!(
-                "Invalid value: {finalizer:?}: name is neither a standard finalizer name nor is it fully qualified"
-            );
-            causes.push(cause("FieldValueInvalid", message, &at));
-        }
-    }
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    for (index, owner) in owners.into_iter().flatten().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if owner.get(field).and_then(Value::as_str).unwrap_or("").is_empty() {
-                let why = if field == "apiVersion" { "version must not be empty" } else { "must not be empty" };
-                let at = format!("metadata.ownerReferences[{index}].{field}");
-                causes.push(cause("FieldValueInvalid", format!("Invalid value: \"\": {why}"), &at));
-            }
-        }
-    }
-    causes
-}
-
-fn validate_name(kind: &Kind, name: &str, field: &str, causes: &mut Vec<Cause>) {
-    let label = kind.kind == "Namespace";
-    let (fits, rule, longest) = if label {
-        (names::is_label(name), LABEL_RULE, MAX_LABEL)
-    } else {
-        (names::is_subdomain(name), SUBDOMAIN_RULE, MAX_SUBDOMAIN)
-    };
-    if name.len() > longest {
-        let message = format!("Invalid value: {name:?}: must be no more than {longest} bytes");
-        causes.push(cause("FieldValueInvalid", message, field));
-    }
-    if !fits {
-        causes.push(cause("FieldValueInvalid", format!("Invalid value: {name:?}: {rule}"), field));
-    }
-}
-
-fn validate_key(key: &str, field: &str, causes: &mut Vec<Cause>) {
-    if !names::is_qualified_name(key) {
-        causes.push(cause("FieldValueInvalid", format!("Invalid value: {key:?}: {NAME_PART_RULE}"), field));
-    }
-}
-
 /// Makes a cause.
 pub(crate) fn cause(reason: &str, message: impl Into<String>, field: &str) -> Cause {
     Cause { reason: reason.into(), message: message.into(), field: field.into() }
-}
-
-fn required(field: &str, why: &str) -> Cause {
-    cause("FieldValueRequired", format!("Required value: {why}"), field)
 }
 
 /// The cause of a field that a write may not change.

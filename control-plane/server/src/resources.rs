@@ -6,7 +6,6 @@ mod collection;
 mod commit;
 mod create;
 mod delete;
-mod events;
 mod get;
 mod list;
 mod order;

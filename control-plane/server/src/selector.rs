@@ -1,6 +1,6 @@
 //! Label and field selectors: which objects a list or a watch means.
 
-use dropmate_api::registry::Kind;
+use dropmate_api::{registry::Kind, validation::names};
 use dropmate_store::{Key, Object};
 use serde_json::Value;
 
@@ -128,12 +128,9 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldTerm>> {
             || (field == "metadata.namespace" && kind.namespaced)
             || kind.selectable_fields.contains(&field);
         if !known {
-            let api_version = kind.api_version();
-            return Err(ApiError::bad_request(format!(
-                "Unable to find {api_version:?} that match label selector \"\", field selector {text:?}: field label not supported: {field}"
-            )));
+            return Err(ApiError::bad_request(format!("field label not supported: {field}")));
         }
-        terms.push(FieldTerm { field: field.to_owned(), value: unescape(value), equal });
+        terms.push(FieldTerm { field: kind.stored_field(field), value: unescape(value), equal });
     }
     Ok(terms)
 }
@@ -213,14 +210,13 @@ fn word(text: &str) -> (&str, &str) {
 }
 
 fn valid_key(key: &str) -> std::result::Result<String, String> {
-    if crate::names::is_qualified_name(key) { Ok(key.to_owned()) } else { Err(format!("key: Invalid value: {key:?}")) }
+    if names::is_qualified_name(key) { Ok(key.to_owned()) } else { Err(format!("key: Invalid value: {key:?}")) }
 }
 
 fn valid_value(value: &str) -> std::result::Result<String, String> {
-    if crate::names::is_label_value(value) {
-        Ok(value.to_owned())
-    } else {
-        Err(format!("values[0][key]: Invalid value: {value:?}: {}", crate::names::LABEL_VALUE_RULE))
+    match names::label_value(value).first() {
+        None => Ok(value.to_owned()),
+        Some(rule) => Err(format!("values[0][key]: Invalid value: {value:?}: {rule}")),
     }
 }
 

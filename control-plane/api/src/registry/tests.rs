@@ -96,6 +96,8 @@ fn an_event_is_one_object_in_both_groups() {
     assert_eq!((core.schema)().prune(&mut object.clone()), Vec::<String>::new());
     events.to_served(&mut object);
     assert_eq!(object, served);
+    assert_eq!(events.stored_field("regarding.name"), "involvedObject.name");
+    assert_eq!((events.stored_field("reason"), core.stored_field("type")), ("reason".to_owned(), "type".to_owned()));
 }
 
 #[test]

@@ -56,7 +56,7 @@ pub fn object_meta(object: &Value, kind: &Kind) -> Vec<Cause> {
         owner_causes(references, &mut causes);
     }
     if let Some(finalizers) = meta["finalizers"].as_array() {
-        finalizer_causes(finalizers, &mut causes);
+        finalizer_causes(finalizers, kind, &mut causes);
     }
     causes
 }
@@ -120,8 +120,17 @@ fn owner_causes(references: &[Value], causes: &mut Vec<Cause>) {
     }
 }
 
-fn finalizer_causes(finalizers: &[Value], causes: &mut Vec<Cause>) {
+/// Finalizers that Kubernetes itself knows and that need no domain.
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
+
+fn finalizer_causes(finalizers: &[Value], kind: &Kind, causes: &mut Vec<Cause>) {
     for finalizer in finalizers {
+        let plain = finalizer.as_str().is_some_and(|f| !f.contains('/') && !STANDARD_FINALIZERS.contains(&f));
+        // Custom resources may have plain names, as on a real server; the kinds of Kubernetes may not.
+        if plain && kind.group != crate::GROUP {
+            let detail = "name is neither a standard finalizer name nor is it fully qualified";
+            causes.push(Cause::invalid("metadata.finalizers", finalizer, detail));
+        }
         for rule in finalizer.as_str().map(names::qualified_name).unwrap_or_default() {
             causes.push(Cause::invalid("metadata.finalizers", finalizer, &rule));
         }

@@ -1,9 +1,9 @@
 //! The rules for names, label keys and label values, with the texts of Kubernetes.
 
 /// Longest name of an object.
-pub(super) const SUBDOMAIN_BYTES_MAX: usize = 253;
+const SUBDOMAIN_BYTES_MAX: usize = 253;
 /// Longest DNS label, label value and name part of a label key.
-pub(super) const LABEL_BYTES_MAX: usize = 63;
+const LABEL_BYTES_MAX: usize = 63;
 
 const SUBDOMAIN_RULE: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -30,7 +30,8 @@ pub fn is_label_value(text: &str) -> bool {
     label_value(text).is_empty()
 }
 
-pub(super) fn dns_label(text: &str) -> Vec<String> {
+/// What is wrong with the name of a namespace, in the words of Kubernetes.
+pub fn dns_label(text: &str) -> Vec<String> {
     let mut wrong = too_long(text, LABEL_BYTES_MAX);
     if !label_shape(text) {
         wrong.push(LABEL_RULE.to_owned());
@@ -38,7 +39,8 @@ pub(super) fn dns_label(text: &str) -> Vec<String> {
     wrong
 }
 
-pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
+/// What is wrong with the name of an object, in the words of Kubernetes.
+pub fn dns_subdomain(text: &str) -> Vec<String> {
     let mut wrong = too_long(text, SUBDOMAIN_BYTES_MAX);
     if !text.split('.').all(label_shape) {
         wrong.push(SUBDOMAIN_RULE.to_owned());
@@ -46,7 +48,8 @@ pub(super) fn dns_subdomain(text: &str) -> Vec<String> {
     wrong
 }
 
-pub(super) fn qualified_name(text: &str) -> Vec<String> {
+/// What is wrong with a label key, an annotation key or a finalizer, in the words of Kubernetes.
+pub fn qualified_name(text: &str) -> Vec<String> {
     let (prefix, name) = match text.split_once('/') {
         None => (None, text),
         Some((_, name)) if name.contains('/') => {
@@ -72,7 +75,8 @@ pub(super) fn qualified_name(text: &str) -> Vec<String> {
     wrong
 }
 
-pub(super) fn label_value(text: &str) -> Vec<String> {
+/// What is wrong with the value of a label, in the words of Kubernetes.
+pub fn label_value(text: &str) -> Vec<String> {
     let mut wrong = too_long(text, LABEL_BYTES_MAX);
     if !text.is_empty() && !value_shape(text) {
         wrong.push(VALUE_RULE.to_owned());

@@ -7,7 +7,7 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{call::Call, commit, events, list::Listing};
+use super::{call::Call, commit, list::Listing};
 use crate::{
     accept::{self, Representation},
     error::{ApiError, Result},
@@ -140,7 +140,7 @@ fn plain_list(kind: &Kind, listing: &Listing, metadata: &Value) -> Result<Vec<u8
 }
 
 fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {
-    if events::converts(kind) {
+    if !kind.renamed.is_empty() {
         out.extend_from_slice(at_version(kind, object, revision)?.to_string().as_bytes());
     } else {
         object::with_version(&object.body, revision, out);

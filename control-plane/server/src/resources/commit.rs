@@ -6,7 +6,7 @@ use dropmate_api::registry::Kind;
 use dropmate_store::{Actor, At, Change, Expect, Guard, Key, Object, Write, WriteError};
 use serde_json::Value;
 
-use super::{call::Call, events};
+use super::call::Call;
 use crate::{
     error::{ApiError, Result},
     object,
@@ -54,16 +54,16 @@ pub(crate) async fn write(
 /// The object in the form in which its kind is served, with `resourceVersion`.
 pub(crate) fn served(kind: &Kind, stored: &Object) -> Result<Value> {
     let mut value: Value = serde_json::from_str(&stored.body).map_err(ApiError::internal)?;
-    value = events::from_stored(kind, value);
+    kind.to_served(&mut value);
     object::metadata(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
     Ok(value)
 }
 
 /// The canonical text of a served object.
-pub(crate) fn body(kind: &Kind, served: Value) -> Arc<str> {
-    let mut value = events::to_stored(kind, served);
-    object::metadata(&mut value).remove("resourceVersion");
-    Arc::from(value.to_string())
+pub(crate) fn body(kind: &Kind, mut served: Value) -> Arc<str> {
+    kind.to_stored(&mut served);
+    object::metadata(&mut served).remove("resourceVersion");
+    Arc::from(served.to_string())
 }
 
 /// The key of a namespace.

@@ -2,7 +2,7 @@
 
 use dropmate_api::{
     registry::{Kind, Part, WriteContext},
-    validation::Cause,
+    validation::{Cause, object_meta},
 };
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ pub(crate) fn validate(
     part: Part,
     mut causes: Vec<Cause>,
 ) -> Result<()> {
-    causes.extend(object::validate_metadata(kind, new));
+    causes.extend(object_meta(new, kind));
     causes.extend(kind_schema(kind).validate(new));
     causes.extend(kind.strategy.validate(new, old));
     if part == Part::Status {
