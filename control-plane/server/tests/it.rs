@@ -10,6 +10,8 @@ mod lists;
 mod objects;
 #[path = "it/orders.rs"]
 mod orders;
+#[path = "it/tables.rs"]
+mod tables;
 #[path = "it/typed.rs"]
 mod typed;
 #[path = "it/watches.rs"]
