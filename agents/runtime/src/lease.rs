@@ -22,7 +22,11 @@ use crate::{Now, call, call::CallError};
 /// How long a lease lasts after its last renewal.
 pub const DURATION: Duration = Duration::from_secs(15);
 
-/// How often the holder renews it: two renewals may fail.
+/// How long a holder trusts it without a renewal. Shorter than `DURATION`, so that it has ended its work when another
+/// may begin.
+pub const TRUST: Duration = Duration::from_secs(12);
+
+/// How often the holder renews it: one renewal may fail.
 pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a standby looks, and a holder tries again after a failure.
@@ -147,7 +151,7 @@ impl Election {
             holder: self.holder.clone(),
             transitions,
             renewal: tokio::spawn(Renewal { api: self.api.clone(), lease }.keep(
-                asked_at + DURATION,
+                asked_at + TRUST,
                 ended.clone(),
                 self.now.clone(),
             )),
@@ -206,7 +210,7 @@ impl Renewal {
             pause = RETRY_EVERY;
             match renewed {
                 Ok(Ok(true)) => {
-                    valid_until = asked_at + DURATION;
+                    valid_until = asked_at + TRUST;
                     pause = RENEW_EVERY;
                 }
                 Ok(Ok(false)) => return self.lost("another has taken it"),
