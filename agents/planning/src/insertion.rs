@@ -59,6 +59,8 @@ impl Inserter {
             attempt(bound, free_trip);
             return best;
         }
+        // Among equals the end comes first: nobody who waited longer is overtaken for nothing.
+        attempt(legs.len(), free_trip);
         let mut from = 0;
         while from < legs.len() {
             let to = trip_end(legs, from);
@@ -70,13 +72,12 @@ impl Inserter {
                 && trip.len() < max_per_trip
                 && walker.jobs[trip[0].order].pickup.is_same_site(job.pickup);
             if open {
-                for at in from..=to {
+                for at in (from..=to).rev() {
                     attempt(at, trip[0].trip);
                 }
             }
             from = to;
         }
-        attempt(legs.len(), free_trip);
         best
     }
 }

@@ -6,6 +6,7 @@ mod candidates;
 mod commit;
 mod explain;
 mod fleet;
+mod improve;
 mod insertion;
 mod job;
 mod life;
@@ -93,6 +94,7 @@ pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
     world.sync(&orders, &drivers, &depots, &snapshot.policy, now);
     settle::settle(world, seconds);
     plan::insert_queue(world, seconds);
+    improve::improve(world, seconds);
 
     let mut life = Vec::new();
     let mut unbindings = Vec::new();

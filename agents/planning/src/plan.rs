@@ -9,7 +9,7 @@ use crate::{
     explain,
     insertion::Insertion,
     limits,
-    moment::Seconds,
+    moment::{self, Seconds},
     route::OrderId,
     settle,
     world::{DriverId, Stage, World},
@@ -39,7 +39,7 @@ pub(crate) fn insert_queue(world: &mut World, now: Seconds) {
         key(a).cmp(&key(b)).then_with(|| world.order(a).name().cmp(world.order(b).name()))
     });
     queue.dedup();
-    world.stirred = true;
+    world.stirred += queue.len();
     for order in queue {
         let slot = world.order(order);
         if slot.stage == Stage::Open && slot.planned.is_none() {
@@ -49,6 +49,12 @@ pub(crate) fn insert_queue(world: &mut World, now: Seconds) {
 }
 
 fn insert(world: &mut World, order: OrderId, now: Seconds) {
+    if world.order(order).seen.placed_at().is_some_and(|at| moment::ceil(at) > now) {
+        // Released, and then given a later placement: nothing is planned before it.
+        let fleet = world.fleet_version;
+        world.order_mut(order).tried_at = Some((now, fleet));
+        return;
+    }
     let prospects = candidates::nearby(world, order, now);
     let mut best = cheapest(world, order, &prospects, now);
     let mut verdict = None;

@@ -37,7 +37,7 @@ fn refresh(world: &mut World, id: DriverId, now: Seconds) {
     let walker = slot.walker(&world.jobs, weights, now);
     let (start, legs) = bound::route(&walker, &bound, slot.sighting, home);
     if start != slot.start || slot.legs.iter().filter(|leg| leg.bound).ne(legs.iter()) {
-        world.stirred = true;
+        world.stirred += 1;
     }
     slot.start = start;
     let planned: Vec<Leg> = slot.legs.iter().filter(|leg| !leg.bound).copied().collect();

@@ -140,8 +140,8 @@ pub(crate) struct World {
     /// Orders to be planned in this step.
     pub(crate) queue: Vec<OrderId>,
     pub(crate) inserter: Inserter,
-    /// Whether something happened that could make another plan better.
-    pub(crate) stirred: bool,
+    /// How much happened since the last step that could make another plan better.
+    pub(crate) stirred: usize,
     /// Rises when a driver comes, goes or changes by spec.
     pub(crate) fleet_version: u64,
     free_orders: Vec<OrderId>,
@@ -254,7 +254,7 @@ impl World {
         self.driver_ids = ids;
         if roster_changed {
             self.fleet_version += 1;
-            self.stirred = true;
+            self.stirred += 1;
             for position in 0..self.order_ids.len() {
                 self.link(self.order_ids[position]);
             }
@@ -298,7 +298,7 @@ impl World {
         if fitness != slot.fitness {
             slot.fitness = fitness;
             self.fleet_version += 1;
-            self.stirred = true;
+            self.stirred += 1;
         }
     }
 

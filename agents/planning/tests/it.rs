@@ -1,0 +1,10 @@
+//! The planner as its callers see it.
+
+mod it {
+    mod build;
+    #[allow(dead_code, reason = "shared with an example, which uses other parts")]
+    mod day;
+    mod days;
+    mod decisions;
+    mod properties;
+}
