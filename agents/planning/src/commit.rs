@@ -65,7 +65,7 @@ fn due_legs(world: &World, driver: DriverId, now: Seconds) -> (Vec<Leg>, Seconds
     let mut head = true;
     let walker = settle::walker(world, driver, now);
     walker.walk(legs, |visit| {
-        let Visit::Pickup { from, to, free_at, travel, arrival, .. } = visit else { return };
+        let Visit::Pickup { from, to, free_at, travel, arrival, leave } = visit else { return };
         let trip = &legs[from..to];
         let fetched = || trip.iter().filter(|leg| leg.errand == Errand::Fetch);
         let is_bound = trip.iter().any(|leg| leg.bound);
@@ -76,16 +76,20 @@ fn due_legs(world: &World, driver: DriverId, now: Seconds) -> (Vec<Leg>, Seconds
         };
         let job = &world.jobs[lead.order];
         let leaves_pickup = arrival.max(useful_arrival(ready(lead), job.pickup_service)) + job.pickup_service;
+        // A binding for a later shift would be taken away again at once.
+        let in_shift = slot.fitness.shift_from(now).is_some_and(|(start, end)| start <= now && leave <= end);
+        let begins = if in_shift { now } else { free_at };
         for leg in fetched().filter(|leg| !leg.bound) {
-            let at = if leg.forced || at_once {
+            let at = if leg.forced {
                 now
+            } else if at_once {
+                begins
             } else if is_bound || leg.order != lead.order {
                 leaves_pickup - JOIN_SLACK_SECONDS
             } else {
                 let service = fetched().map(|leg| world.jobs[leg.order].pickup_service).max().unwrap_or(0);
                 let wanted = fetched().map(ready).max().unwrap_or(0);
                 let latest = useful_arrival(wanted, service) - travel;
-                let begins = slot.fitness.shift_from(now).map_or(now, |(start, _)| start);
                 (free_at.max(latest) - LEAVE_SLACK_SECONDS).max(begins)
             };
             // Only the first trip that is not bound can be begun; its mates follow their lead.
