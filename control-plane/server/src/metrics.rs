@@ -85,4 +85,10 @@ impl Metrics {
     pub(crate) fn closed(&self, reason: &str) {
         self.closed.get_or_create(&Closed { reason: reason.to_owned() }).inc();
     }
+
+    /// How many connections were closed for that reason, for tests that must see it happen.
+    #[cfg(test)]
+    pub(crate) fn closed_count(&self, reason: &str) -> u64 {
+        self.closed.get_or_create(&Closed { reason: reason.to_owned() }).get()
+    }
 }

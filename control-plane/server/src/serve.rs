@@ -5,6 +5,8 @@
 mod activity;
 mod connection;
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -16,3 +16,11 @@ mod tables;
 mod typed;
 #[path = "it/watches.rs"]
 mod watches;
+#[path = "it/gateway.rs"]
+mod gateway;
+#[path = "it/hostile.rs"]
+mod hostile;
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/starts.rs"]
+mod starts;
