@@ -4,23 +4,23 @@
 mod client;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/gateway.rs"]
+mod gateway;
+#[path = "it/hostile.rs"]
+mod hostile;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/orders.rs"]
 mod orders;
+#[path = "it/server.rs"]
+mod server;
+#[path = "it/starts.rs"]
+mod starts;
 #[path = "it/tables.rs"]
 mod tables;
 #[path = "it/typed.rs"]
 mod typed;
 #[path = "it/watches.rs"]
 mod watches;
-#[path = "it/gateway.rs"]
-mod gateway;
-#[path = "it/hostile.rs"]
-mod hostile;
-#[path = "it/server.rs"]
-mod server;
-#[path = "it/starts.rs"]
-mod starts;
