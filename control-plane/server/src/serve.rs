@@ -147,7 +147,7 @@ async fn accept(port: Port, server: Server, connections: TaskTracker, abort: Can
 async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, server: Server) {
     // Answers are written whole; waiting to fill a packet would only delay watch events.
     let _ = stream.set_nodelay(true);
-    server.metrics.connections.inc();
+    let _counted = Counted::new(&server.metrics);
     let reason = match tls {
         None => connection::http1(stream, router, &server).await,
         Some(config) => {
@@ -174,5 +174,20 @@ async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, 
     if let Some(reason) = reason {
         server.metrics.closed(reason);
     }
-    server.metrics.connections.dec();
+}
+
+/// An open connection in the metrics, also when it is cut.
+struct Counted(Metrics);
+
+impl Counted {
+    fn new(metrics: &Metrics) -> Self {
+        metrics.connections.inc();
+        Self(metrics.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
 }

@@ -28,7 +28,7 @@ async fn a_body_one_byte_too_large_is_413() {
 async fn a_gzip_bomb_is_413_and_an_honest_gzip_is_read() {
     let server = Server::start().await;
     let pack = |bytes: &[u8]| {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
         packer.write_all(bytes).unwrap();
         packer.finish().unwrap()
     };
@@ -37,7 +37,7 @@ async fn a_gzip_bomb_is_413_and_an_honest_gzip_is_read() {
         let request = request.header("content-type", "application/json").header("content-encoding", "gzip");
         outcome(request.body(body).send().await.unwrap()).await.0
     };
-    assert_eq!(send(pack(&vec![b' '; 200 * 1024 * 1024])).await, 413);
+    assert_eq!(send(pack(&vec![b' '; 16 * 1024 * 1024])).await, 413);
     let namespace = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"packed"}}"#;
     assert_eq!(send(pack(namespace.as_bytes())).await, 201);
 }
