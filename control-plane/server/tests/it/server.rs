@@ -1,9 +1,8 @@
 //! A whole server in a data dir of its own, on free ports, spoken to over HTTPS.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path};
 
 use clap::Parser;
-use dropmate_api::Clock;
 use dropmate_control_plane::{Args, Config, ControlPlane, install_crypto_provider};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response};
 use serde_json::Value;
@@ -11,15 +10,12 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::clock;
+
 #[derive(Debug, clap::Parser)]
 struct Cli {
     #[command(flatten)]
     args: Args,
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test binary owns its clock")]
-fn clock() -> Clock {
-    Clock::real(Arc::new(jiff::Timestamp::now))
 }
 
 /// A running server.
