@@ -36,8 +36,8 @@ struct Gate {
 }
 
 impl Gate {
-    fn closed(holds: &'static [&'static str]) -> Self {
-        Self { open: watch::Sender::new(false), holds, waiting: watch::Sender::new(0), answers: Arc::default() }
+    fn open(holds: &'static [&'static str]) -> Self {
+        Self { open: watch::Sender::new(true), holds, waiting: watch::Sender::new(0), answers: Arc::default() }
     }
 
     fn client(&self, control: &ControlPlane) -> Client {
@@ -77,11 +77,13 @@ impl Gate {
         waiting.wait_for(|waiting| *waiting > 0).await.unwrap();
     }
 
-    /// Whether exactly one binding was answered, and refused because of the lease.
+    /// Whether bindings were answered, and each refused because of the lease.
     fn was_fenced(&self) -> bool {
+        let fenced = |(code, status): &(StatusCode, Value)| {
+            *code == StatusCode::CONFLICT && status["details"]["causes"][0]["reason"] == "FencedLease"
+        };
         let answers = self.answers.lock().unwrap();
-        let [(code, status)] = answers.as_slice() else { return false };
-        *code == StatusCode::CONFLICT && status["details"]["causes"][0]["reason"] == "FencedLease"
+        !answers.is_empty() && answers.iter().all(fenced)
     }
 }
 
@@ -100,16 +102,17 @@ impl Scene {
         let operator = Client::new(control.in_process("operator"), "default");
         let town = town::generate(1, &Size { drivers: 1, depots: 1, ..Size::default() });
         town::build(&operator, &town).await.unwrap();
-        let (old, new) = (Gate::closed(holds), Gate::closed(&["/binding"]));
+        let (old, new) = (Gate::open(holds), Gate::open(&["/binding"]));
         let metrics = Metrics::default();
         let run = |gate: &Gate, identity: &str, metrics: &Metrics| {
             let config = Config { metrics: metrics.clone(), ..Config::new(control.clock().clone(), identity) };
             tokio::spawn(dropmate_dispatch::run(gate.client(&control), config, CancellationToken::new()))
         };
         let first = run(&old, "old", &metrics);
-        let mut scene =
-            Self { operator, old, new, metrics, _agents: [first, tokio::spawn(async { anyhow::Ok(()) })] };
+        let mut scene = Self { operator, old, new, metrics, _agents: [first, tokio::spawn(async { anyhow::Ok(()) })] };
         scene.leader_is("old").await;
+        scene.old.open.send_replace(false);
+        scene.new.open.send_replace(false);
         scene._agents[1] = run(&scene.new, "new", &Metrics::default());
         let mut order = town.orders(control.clock().business_now(), "o").next().unwrap();
         order.spec.ready_at = order.spec.placed_at;
