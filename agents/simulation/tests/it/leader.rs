@@ -18,7 +18,7 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -93,7 +93,7 @@ struct Scene {
     old: Gate,
     new: Gate,
     metrics: Metrics,
-    _agents: [JoinHandle<anyhow::Result<()>>; 2],
+    agents: JoinSet<anyhow::Result<()>>,
 }
 
 impl Scene {
@@ -104,16 +104,16 @@ impl Scene {
         town::build(&operator, &town).await.unwrap();
         let (old, new) = (Gate::open(holds), Gate::open(&["/binding"]));
         let metrics = Metrics::default();
-        let run = |gate: &Gate, identity: &str, metrics: &Metrics| {
+        let agent = |gate: &Gate, identity: &str, metrics: &Metrics| {
             let config = Config { metrics: metrics.clone(), ..Config::new(control.clock().clone(), identity) };
-            tokio::spawn(dropmate_dispatch::run(gate.client(&control), config, CancellationToken::new()))
+            dropmate_dispatch::run(gate.client(&control), config, CancellationToken::new())
         };
-        let first = run(&old, "old", &metrics);
-        let mut scene = Self { operator, old, new, metrics, _agents: [first, tokio::spawn(async { anyhow::Ok(()) })] };
+        let mut scene = Self { operator, old, new, metrics, agents: JoinSet::new() };
+        scene.agents.spawn(agent(&scene.old, "old", &scene.metrics));
         scene.leader_is("old").await;
         scene.old.open.send_replace(false);
         scene.new.open.send_replace(false);
-        scene._agents[1] = run(&scene.new, "new", &Metrics::default());
+        scene.agents.spawn(agent(&scene.new, "new", &Metrics::default()));
         let mut order = town.orders(control.clock().business_now(), "o").next().unwrap();
         order.spec.ready_at = order.spec.placed_at;
         scene.orders().create(&PostParams::default(), &order).await.unwrap();
@@ -149,7 +149,7 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), wait).await.expect("it takes too long");
+    tokio::time::timeout(Duration::from_mins(1), wait).await.expect("it takes too long");
 }
 
 #[tokio::test(start_paused = true)]
