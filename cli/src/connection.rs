@@ -130,7 +130,7 @@ impl Answer {
         if refusal.message.is_empty()
             && let Some(text) = self.body.as_str()
         {
-            refusal.message = text.trim().to_owned();
+            text.trim().clone_into(&mut refusal.message);
         }
         refusal.code = self.code.as_u16();
         Err(refusal)

@@ -47,7 +47,10 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Explain(args) => commands::explain::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
         Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
-        Command::Crds(args) => commands::crds::run(&args),
+        Command::Crds(args) => {
+            commands::crds::run(&args);
+            Ok(())
+        }
         Command::Summary(args) => commands::summary::run(&connection, args).await,
         Command::Version(args) => commands::version::run(&connection, args).await,
     }

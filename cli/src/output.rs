@@ -38,6 +38,11 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Prints a line of something that goes on whether anybody reads it or not.
+pub(crate) fn tell(text: impl AsRef<str>) {
+    let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());
+}
+
 /// Prints a value for programs.
 pub(crate) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {

@@ -1,4 +1,5 @@
 //! The `dropmate` command as its users have it: real processes, a real server, real files.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where it stopped, helpers included")]
 
 #[path = "it/apply.rs"]
 mod apply;

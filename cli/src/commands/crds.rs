@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{failure::Outcome, output};
+use crate::output;
 
 /// Print the CustomResourceDefinitions of DropMate's kinds, for schema tools and editors.
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ enum Form {
 }
 
 /// Runs it.
-pub(crate) fn run(args: &CrdsArgs) -> Outcome {
+pub(crate) fn run(args: &CrdsArgs) {
     let crds = dropmate_api::crd::crds();
     match args.output {
         Form::Json => {
@@ -38,5 +38,4 @@ pub(crate) fn run(args: &CrdsArgs) -> Outcome {
             }
         }
     }
-    Ok(())
 }

@@ -146,7 +146,7 @@ async fn selected(connection: &Connection, collection: &str, selector: Option<&s
     }
 }
 
-/// The objects of the manifests, last first: what lives in a namespace goes before it.
+/// The objects of the manifests, last first, and namespaces after everything that lives in them.
 async fn by_manifest(
     connection: &Connection,
     kinds: &Kinds,
@@ -172,7 +172,9 @@ async fn by_manifest(
         }
     }
     let mut doomed = Vec::new();
-    for manifest in found.into_iter().rev() {
+    found.reverse();
+    found.sort_by_key(|manifest| manifest.kind() == "Namespace");
+    for manifest in found {
         match kinds.of(connection, manifest.api_version(), manifest.kind()).await? {
             None => problems.push(manifest.problem_at("kind", format!("the server has no kind {:?}", manifest.kind()))),
             Some(resource) => {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     commands::{
-        explain::{clock, explain},
+        explain::{clock, explain, second},
         get::targets,
     },
     connection::{Connection, ConnectionArgs, escape},
@@ -161,13 +161,13 @@ fn describe_order(text: &mut String, order: &Order) -> anyhow::Result<()> {
     }
     for (label, at) in [("Placed", order.placed_at()), ("Due", order.spec.due_by), ("ETA", status.eta)] {
         if let Some(at) = at {
-            writeln!(text, "{label}: {at}")?;
+            writeln!(text, "{label}: {}", second(at))?;
         }
     }
     writeln!(text, "Custody: {:?}", status.custody)?;
     for (index, attempt) in status.attempts.iter().enumerate() {
         let decision = attempt.decision.map_or("undecided".to_owned(), |decision| format!("{decision:?}"));
-        writeln!(text, "Attempt {}: {} at {} ({decision})", index + 1, attempt.reason, attempt.at)?;
+        writeln!(text, "Attempt {}: {} at {} ({decision})", index + 1, attempt.reason, second(attempt.at))?;
     }
     Ok(())
 }
@@ -198,7 +198,9 @@ fn conditions(text: &mut String, conditions: &Value) {
     let mut grid = Grid::new(&["TYPE", "STATUS", "REASON", "SINCE", "MESSAGE"]);
     for condition in conditions {
         let get = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-        grid.rows.push(["type", "status", "reason", "lastTransitionTime", "message"].map(get).to_vec());
+        let since = get("lastTransitionTime");
+        let since = since.parse().map_or(since, second);
+        grid.rows.push(vec![get("type"), get("status"), get("reason"), since, get("message")]);
     }
     text.push_str("\nConditions:\n");
     indented(text, &grid);

@@ -105,7 +105,7 @@ fn summary(order: &Order, reason: &AssignmentReason) -> String {
             "Waits for dispatch to look at it{}.",
             order
                 .placed_at()
-                .map(|at| format!("; placed at {at}, and nothing is planned before that"))
+                .map(|at| format!("; placed at {}, and nothing is planned before that", second(at)))
                 .unwrap_or_default()
         ),
         Phase::Scheduled => format!("Waits to be released{}.", moment(" at ", status.release_at)),
@@ -136,7 +136,7 @@ fn summary(order: &Order, reason: &AssignmentReason) -> String {
 }
 
 fn moment(before: &str, at: Option<Timestamp>) -> String {
-    at.map(|at| format!("{before}{at}")).unwrap_or_default()
+    at.map(|at| format!("{before}{}", second(at))).unwrap_or_default()
 }
 
 impl Explanation {
@@ -162,7 +162,7 @@ impl Explanation {
         if !self.conditions.is_empty() {
             lines.push("\nConditions:".to_owned());
             lines.extend(self.conditions.iter().map(|condition| {
-                format!("  {} since {}: {}", condition.type_, condition.last_transition_time, condition.message)
+                format!("  {} since {}: {}", condition.type_, second(condition.last_transition_time), condition.message)
             }));
         }
         lines.join("\n") + "\n"
@@ -198,6 +198,11 @@ pub(crate) fn minutes(seconds: f64) -> String {
     let whole = seconds.abs().round() as i64;
     let sign = if seconds < 0.0 { "-" } else { "+" };
     format!("{sign}{}:{:02}", whole / 60, whole % 60)
+}
+
+/// The moment to the second: nobody reads nanoseconds.
+pub(crate) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// The time of day, UTC.

@@ -160,7 +160,7 @@ impl GetArgs {
     fn selectors(&self) -> String {
         let selectors = [("labelSelector", &self.selector), ("fieldSelector", &self.field_selector)];
         let given = selectors.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        given.map(|(name, value)| format!("&{name}={}", escape(value))).collect()
+        given.map(|(name, value)| ["&", name, "=", &escape(value)].concat()).collect()
     }
 }
 

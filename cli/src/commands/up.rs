@@ -140,9 +140,9 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     let (stop_agents, stop_server) = (CancellationToken::new(), CancellationToken::new());
     let mut server = tokio::spawn(control_plane.clone().serve(stop_server.clone()));
     // The first line is an interface: programs that start us on port 0 read it.
-    output::line(&url);
+    output::tell(&url);
     if output::is_terminal() || business.demo {
-        output::line(&hints);
+        output::tell(&hints);
     }
 
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();

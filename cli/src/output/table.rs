@@ -69,7 +69,7 @@ pub(crate) fn grid_of(table: &Value, columns: &Value, wide: bool, with_namespace
 
 fn cell(value: &Value) -> String {
     match value {
-        Value::Null => "<none>".to_owned(),
+        Value::Null => String::new(),
         // A cell with a line break would tear the table.
         Value::String(text) => text.replace(['\n', '\r', '\t'], " "),
         other => other.to_string(),
@@ -97,6 +97,6 @@ mod tests {
         let table = json!({"rows": [{"cells": ["o-1", null], "object": {"metadata": {"namespace": "acme"}}}]});
         assert_eq!(grid_of(&table, &columns, false, false, "").headings, ["NAME"]);
         let wide = grid_of(&table, &columns, true, true, "order/");
-        assert_eq!(wide.rows, [["acme", "order/o-1", "<none>"]]);
+        assert_eq!(wide.rows, [["acme", "order/o-1", ""]]);
     }
 }

@@ -80,7 +80,7 @@ fn a_dry_run_checks_everything_and_keeps_nothing() {
 #[test]
 fn a_pipe_is_read_as_it_comes() {
     let server = Server::start();
-    let text: String = (0..50).map(|index| format!("---\n{}", order(&format!("o-{index}")))).collect();
+    let text = (0..50).map(|index| order(&format!("o-{index}"))).collect::<Vec<_>>().join("---\n");
     let mut child = server
         .dropmate(&["apply", "-f", "-", "-o", "json"])
         .stdin(Stdio::piped())
@@ -103,7 +103,7 @@ fn delete_waits_until_everything_of_a_manifest_is_gone() {
     server.apply("all.yaml", text.as_bytes(), &[]).with_code(0);
     let mut command = server.dropmate(&["delete", "-f", "all.yaml"]);
     let ended = run(command.current_dir(server.data.path())).with_code(0);
-    assert_eq!(ended.out, "namespace/acme deleted\norder.dropmate.dev/o-1 deleted\n");
+    assert_eq!(ended.out, "order.dropmate.dev/o-1 deleted\nnamespace/acme deleted\n");
     server.run(&["get", "order", "o-1", "-n", "acme"]).with_code(1);
     server.run(&["delete", "order", "o-1"]).with_code(1);
 }

@@ -1,8 +1,8 @@
 //! What people get wrong, and what others try: each is named by its place, and costs nobody else anything.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, io::Write as _, process::Stdio};
 
-use crate::support::{Ended, Server, order};
+use crate::support::{Ended, PATIENCE, Server, order, wait};
 
 /// Applies the bad text between two good orders; both must go in, and the exit code must say that something did not.
 fn beside_good_ones(bad: &str) -> (Ended, usize) {
@@ -116,19 +116,32 @@ fn an_empty_file_is_named_and_the_others_go_in() {
 #[test]
 fn memory_stays_flat_over_a_long_stream() {
     let server = Server::start();
-    // 200 documents of 1 MiB each, all too large for the server's schema: 200 MiB that must never be held at once.
-    let one = format!(
-        "---\napiVersion: dropmate.dev/v1\nkind: Nothing\nmetadata: {{name: x}}\nspec: {{note: {}}}\n",
-        "x".repeat(1024 * 1024)
-    );
-    let path = server.data.path().join("long.yaml");
-    std::fs::write(&path, one.repeat(200)).unwrap();
-    let limited = format!(
-        "ulimit -v 1500000; exec {} --kubeconfig {} apply -f {}",
-        env!("CARGO_BIN_EXE_dropmate"),
-        server.kubeconfig().display(),
-        path.display()
-    );
-    let ended = crate::support::run(std::process::Command::new("bash").args(["-c", &limited])).with_code(1);
-    assert!(ended.err.contains("200 errors"), "{}", &ended.err[ended.err.len().saturating_sub(500)..]);
+    let mut child = server
+        .dropmate(&["apply", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // 256 MiB that are too large to be taken, and 8 MiB that are parsed and refused.
+    let document =
+        |bytes| format!("---\napiVersion: v1\nkind: Nothing\nmetadata: {{name: x}}\ndata: {}\n", "x".repeat(bytes));
+    for _ in 0..64 {
+        stdin.write_all(document(4 * 1024 * 1024).as_bytes()).unwrap();
+    }
+    for _ in 0..8 {
+        stdin.write_all(document(1024 * 1024).as_bytes()).unwrap();
+    }
+    let peak = peak_memory_kilobytes(child.id());
+    drop(stdin);
+    assert_eq!(wait(&mut child, PATIENCE), 1);
+    assert!(peak < 128 * 1024, "{peak} kB at its peak");
+}
+
+/// The most memory the process has had so far.
+fn peak_memory_kilobytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }

@@ -102,7 +102,8 @@ fn a_watch_goes_on_over_a_kill_of_the_server_without_a_gap() {
 
 #[test]
 fn an_order_is_described_and_its_binding_explained() {
-    let server = Server::start_with(&[]);
+    // Faster than life, and with drivers who move: a binding waits until somebody has to leave for it.
+    let server = Server::start_with(&["--speed", "60", "--simulate-drivers"]);
     server.run(&["apply", "-f", examples().to_str().unwrap()]).with_code(0);
     let explained = eventually("a binding", || {
         let ended = server.run(&["explain", "order", "o-1001", "-n", "corner-shop"]).with_code(0);

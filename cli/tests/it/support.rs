@@ -11,7 +11,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A loaded machine takes its time; a test that needs longer is stuck.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `dropmate up` on free ports and a data dir of its own, killed with the value.
 pub(crate) struct Server {

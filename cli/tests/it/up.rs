@@ -32,7 +32,7 @@ fn the_demo_delivers_its_first_order_and_ends() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let code = wait(&mut demo, Duration::from_secs(180));
+    let code = wait(&mut demo, Duration::from_mins(3));
     let story = std::io::read_to_string(demo.stdout.take().unwrap()).unwrap();
     assert_eq!(code, 0, "{story}");
     assert!(story.starts_with("https://"), "{story}");

@@ -70,7 +70,7 @@ pub(super) async fn tell(
         if started && *before != after {
             for sentence in sentences(before, &after, &order) {
                 let time = clock.business_now().strftime("%H:%M").to_string();
-                output::line(format!("{time}  {} {sentence}", output::painted(&order.name_any(), colour(&after))));
+                output::tell(format!("{time}  {} {sentence}", output::painted(&order.name_any(), colour(&after))));
             }
             if after.phase == Some(Phase::Delivered) && before.phase != after.phase {
                 delivered.send_modify(|count| *count += 1);
