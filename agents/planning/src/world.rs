@@ -208,7 +208,14 @@ impl World {
             }
         } else {
             if self.order_ids.is_empty() {
-                self.home = self.find_home(orders);
+                let home = self.find_home(orders);
+                if home != self.home {
+                    self.home = home;
+                    // Whoever was never seen stands there, and was placed before it was known.
+                    for position in 0..self.driver_ids.len() {
+                        self.driver_mut(self.driver_ids[position]).dirty = true;
+                    }
+                }
             }
             self.sync_drivers(drivers);
         }

@@ -41,6 +41,18 @@ fn the_nearest_of_two_idle_drivers_is_bound() {
 }
 
 #[test]
+fn a_driver_nobody_has_seen_starts_where_the_first_order_does() {
+    let mut memory = Memory::default();
+    let sam = driver("sam", 0.0).with(|d| d.spec.start_location = None);
+    step(&mut memory, &snapshot(vec![], vec![sam.clone()]), at("12:00"));
+    let plan = step(&mut memory, &snapshot(vec![order("o-1")], vec![sam]), at("12:00"));
+    let Some(Command::Bind { reason, .. }) = plan.commands.iter().find(|c| matches!(c, Command::Bind { .. })) else {
+        panic!("nothing is bound: {plan:?}");
+    };
+    assert!(reason.candidates[0].driving_seconds < 3600.0, "{reason:?}");
+}
+
+#[test]
 fn orders_from_one_pickup_ride_together() {
     let orders = vec![
         order("o-1"),
