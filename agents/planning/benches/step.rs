@@ -55,7 +55,7 @@ impl Town {
 }
 
 fn main() {
-    println!("{:>7} {:<14} {:>10} {:>10} {:>10}", "size", "step", "p50 ms", "p99 ms", "target ms");
+    println!("{:>7} {:<14} {:>10} {:>10} {:>10}", "size", "step", "p50 ms", "p99 ms", "p99 target");
     for (size, targets) in TARGETS {
         let mut town =
             Town { chance: ChaCha8Rng::seed_from_u64(size as u64), edge: 500.0 * (size as f64).sqrt(), made: 0 };
@@ -98,7 +98,7 @@ fn main() {
     }
 }
 
-/// The time of the next step; then its commands are carried out.
+/// The computing time of the next step; then its commands are carried out.
 fn measured(day: &mut Day) -> Duration {
     let snapshot = day.snapshot();
     let (memory, now) = (&mut day.memory, day.now);
@@ -108,11 +108,18 @@ fn measured(day: &mut Day) -> Duration {
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> Duration {
-    let began = Instant::now();
+    let (began, cpu) = (Instant::now(), cpu_time());
     let result = work();
-    let took = began.elapsed();
+    let took = cpu.and_then(|cpu| cpu_time()?.checked_sub(cpu)).unwrap_or_else(|| began.elapsed());
     drop(result);
     took
+}
+
+/// How long this thread has computed, where the system says: on a shared machine the clock on the wall measures the
+/// neighbours.
+fn cpu_time() -> Option<Duration> {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(schedstat.split_whitespace().next()?.parse().ok()?))
 }
 
 fn report(size: usize, what: &str, target: f64, times: impl Iterator<Item = Duration>) {

@@ -1,7 +1,7 @@
 //! Turns plans into bindings, just in time: a driver is told to leave only when waiting would delay the pickup, and a
 //! bundle stays open until it is fetched. Until then a better idea costs nothing.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use dropmate_api::policy::DispatchMode;
 
@@ -26,29 +26,31 @@ const MAX_MOVES: usize = 2;
 
 /// Binds what is due; returns when the next binding will be.
 pub(crate) fn bind_due(world: &mut World, now: Seconds, commands: &mut Vec<Command>) -> Seconds {
-    let mut wake_at = NEVER;
-    let mut moved: Vec<OrderId> = Vec::new();
-    let mut bound = BTreeSet::new();
-    let mut pending: Vec<DriverId> = world.driver_ids.clone();
-    pending.retain(|&id| world.driver(id).legs.iter().any(|leg| !leg.bound));
+    let planned = |world: &World| -> Vec<DriverId> {
+        let ids = world.driver_ids.iter().copied();
+        ids.filter(|&id| world.driver(id).legs.iter().any(|leg| !leg.bound)).collect()
+    };
+    // First every order whose turn has come finds its last place, then all are bound: mates must agree on their trip.
+    let mut pending = planned(world);
+    let mut moves = BTreeMap::new();
     let mut position = 0;
     while position < pending.len() {
         let driver = pending[position];
         position += 1;
+        let (due, _) = due_legs(world, driver, now);
+        for leg in due {
+            if let Some(better) = reconsider(world, driver, leg, &mut moves, now) {
+                // What is left of this driver's plan is looked at again after the move.
+                pending.extend([better, driver]);
+                break;
+            }
+        }
+    }
+    let mut wake_at = NEVER;
+    for driver in planned(world) {
         let (due, next) = due_legs(world, driver, now);
         wake_at = wake_at.min(next);
         for leg in due {
-            if bound.contains(&leg.order) {
-                continue;
-            }
-            if let Some(better) = reconsider(world, driver, leg, &moved, now) {
-                moved.push(leg.order);
-                pending.push(better);
-                // What is left of this driver's plan is looked at again after the move.
-                pending.push(driver);
-                break;
-            }
-            bound.insert(leg.order);
             commands.push(bind(world, driver, leg, now));
         }
     }
@@ -110,11 +112,19 @@ fn due_legs(world: &World, driver: DriverId, now: Seconds) -> (Vec<Leg>, Seconds
     (due, next)
 }
 
-/// Moves the order to a driver who is cheaper now; a plan may have grown old since it was made.
-fn reconsider(world: &mut World, driver: DriverId, leg: Leg, moved: &[OrderId], now: Seconds) -> Option<DriverId> {
+/// Moves the order to a driver who is cheaper now; a plan may have grown old since it was made. Once looked at, an order
+/// is content until the clock moves on.
+fn reconsider(
+    world: &mut World,
+    driver: DriverId,
+    leg: Leg,
+    moves: &mut BTreeMap<OrderId, usize>,
+    now: Seconds,
+) -> Option<DriverId> {
     if leg.forced
         || world.policy.mode == DispatchMode::Nearest
-        || moved.iter().filter(|order| **order == leg.order).count() >= MAX_MOVES
+        || world.order(leg.order).reconsidered_at == Some(now)
+        || moves.get(&leg.order).is_some_and(|moved| *moved >= MAX_MOVES)
     {
         return None;
     }
@@ -129,10 +139,12 @@ fn reconsider(world: &mut World, driver: DriverId, leg: Leg, moved: &[OrderId], 
             plan::apply(world, leg.order, better, insertion);
             settle::refresh_anchors(world, better, now);
             settle::refresh_anchors(world, driver, now);
+            *moves.entry(leg.order).or_default() += 1;
             Some(better)
         }
         _ => {
             put_back(world, driver, leg, at);
+            world.order_mut(leg.order).reconsidered_at = Some(now);
             None
         }
     }

@@ -7,7 +7,7 @@ use dropmate_api::policy::DispatchMode;
 
 use crate::{
     candidates::{self, Prospect},
-    moment::Seconds,
+    moment::{NEVER, Seconds},
     plan,
     route::{Leg, OrderId},
     settle, travel,
@@ -15,24 +15,43 @@ use crate::{
 };
 
 /// Rounds for everything that changed since the last step: enough for its neighbourhood to come to rest.
-const ROUNDS_PER_CHANGE: usize = 12;
+const ROUNDS_PER_CHANGE: usize = 10;
+
+/// Between two improvements: a single new order is answered at once, and what it stirred up is settled with the next.
+const PAUSE_SECONDS: Seconds = 5;
 
 /// Rounds in one step. More search finds little more, and a step should end well before the next tick.
-const MAX_ROUNDS: usize = 250;
+const MAX_ROUNDS: usize = 200;
 
 /// Orders taken out in one round.
-const MAX_TAKEN_OUT: usize = 6;
+const MAX_TAKEN_OUT: usize = 5;
 
 /// Among how many orders the relatives of one are looked for.
 const MAX_RELATIVES: usize = 128;
 
+/// With how many drivers an order is tried in a round; the most promising come first.
+const MAX_TRIED: usize = 16;
+
 /// A change worth less than this, in weighted seconds, is not worth making.
 const LEAST_GAIN: f64 = 0.5;
 
+/// When the plan is improved next; never, while nothing changed.
+pub(crate) fn next_at(world: &World) -> Seconds {
+    match world.improved_at {
+        _ if world.stirred == 0 => NEVER,
+        Some(improved_at) => improved_at + PAUSE_SECONDS,
+        None => Seconds::MIN,
+    }
+}
+
 /// Improves the plans of orders that may still move.
 pub(crate) fn improve(world: &mut World, now: Seconds) {
+    if now < next_at(world) {
+        return;
+    }
     let changes = std::mem::take(&mut world.stirred);
-    if changes == 0 || world.policy.mode != DispatchMode::Plan {
+    world.improved_at = Some(now);
+    if world.policy.mode != DispatchMode::Plan {
         return;
     }
     let movable: Vec<OrderId> = world
@@ -41,7 +60,7 @@ pub(crate) fn improve(world: &mut World, now: Seconds) {
         .copied()
         .filter(|&id| {
             let slot = world.order(id);
-            slot.stage == Stage::Open && slot.planned.is_some() && slot.only_driver().is_none()
+            slot.stage == Stage::Open && slot.planned.is_some() && !slot.forced
         })
         .collect();
     if movable.len() < 2 {
@@ -130,7 +149,11 @@ impl Search {
 
     fn put_back(&mut self, world: &mut World, order: OrderId, before: &mut BTreeMap<DriverId, Vec<Leg>>) -> bool {
         let now = self.now;
-        let prospects = self.prospects.entry(order).or_insert_with(|| candidates::nearby(world, order, now));
+        let prospects = self.prospects.entry(order).or_insert_with(|| {
+            let mut nearby = candidates::nearby(world, order, now);
+            nearby.truncate(MAX_TRIED);
+            nearby
+        });
         let Some((driver, insertion)) = plan::cheapest(world, order, prospects, now) else { return false };
         before.entry(driver).or_insert_with(|| world.driver(driver).legs.clone());
         plan::apply(world, order, driver, insertion);

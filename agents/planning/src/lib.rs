@@ -28,10 +28,7 @@ use dropmate_api::{
 };
 use jiff::Timestamp;
 
-use crate::{
-    moment::NEVER,
-    world::{Stage, World},
-};
+use crate::{moment::NEVER, world::World};
 
 /// The state of one namespace. Orders, drivers and depots are sorted by name; finished orders may be left out.
 #[derive(Clone, Debug, Default)]
@@ -88,9 +85,11 @@ pub struct Plan {
 pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
     let world = &mut memory.world;
     let seconds = now.as_second();
-    let orders = by_name(&snapshot.orders, |order| world::name(order.metadata.name.as_ref()));
-    let drivers = by_name(&snapshot.drivers, |driver| world::name(driver.metadata.name.as_ref()));
-    let depots = by_name(&snapshot.depots, |depot| world::name(depot.metadata.name.as_ref()));
+    let in_place = world.are_orders_in_place(&snapshot.orders);
+    let orders = by_name(&snapshot.orders, in_place, |order| world::name(order.metadata.name.as_ref()));
+    let in_place = world.are_drivers_in_place(&snapshot.drivers);
+    let drivers = by_name(&snapshot.drivers, in_place, |driver| world::name(driver.metadata.name.as_ref()));
+    let depots = by_name(&snapshot.depots, false, |depot| world::name(depot.metadata.name.as_ref()));
     world.sync(&orders, &drivers, &depots, &snapshot.policy, now);
     settle::settle(world, seconds);
     plan::insert_queue(world, seconds);
@@ -117,10 +116,10 @@ pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
             bindings.retain(|command| !matches!(command, Command::Bind { order: bound, .. } if bound == order));
             continue;
         }
-        if slot.stage == Stage::Bound
-            && let Some(reason) = report::must_unbind(world, id, seconds)
-        {
-            unbindings.push(Command::Unbind { order: slot.name().to_owned(), reason });
+        if slot.before_pickup {
+            let reason =
+                if slot.holder.is_some() { slot.unbind.clone() } else { report::must_unbind(world, id, seconds) };
+            unbindings.extend(reason.map(|reason| Command::Unbind { order: slot.name().to_owned(), reason }));
         }
         if let Some((tried_at, _)) = slot.tried_at {
             wake(moment::timestamp(tried_at + plan::RETRY_SECONDS));
@@ -128,12 +127,16 @@ pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
         conditions.extend(report::assignability(world, id));
     }
     let mut routes = Vec::new();
+    let mut next_look = improve::next_at(world);
     for &id in &world.driver_ids {
-        routes.extend(report::route(world, id));
-        let check_at = world.driver(id).check_at;
-        if check_at < NEVER {
-            wake(moment::timestamp(check_at));
+        let slot = world.driver(id);
+        if slot.route_due {
+            routes.push(report::route(slot));
         }
+        next_look = next_look.min(slot.check_at);
+    }
+    if next_look < NEVER {
+        wake(moment::timestamp(next_look));
     }
     // `bind_due` goes by driver; a reader goes by order.
     bindings.sort_by(|a, b| bound_order(a).cmp(bound_order(b)));
@@ -145,9 +148,10 @@ fn bound_order(command: &Command) -> &str {
     if let Command::Bind { order, .. } = command { order } else { "" }
 }
 
-/// The objects sorted by name, each name once. A snapshot is sorted already, so this is one look at each.
-fn by_name<T>(objects: &[Arc<T>], name: impl Fn(&T) -> &str) -> Cow<'_, [Arc<T>]> {
-    if objects.is_sorted_by(|a, b| name(a) < name(b)) {
+/// The objects sorted by name, each name once. A snapshot is sorted already, so this is at most one look at each, and
+/// none where they are known to be in place.
+fn by_name<T>(objects: &[Arc<T>], in_place: bool, name: impl Fn(&T) -> &str) -> Cow<'_, [Arc<T>]> {
+    if in_place || objects.is_sorted_by(|a, b| name(a) < name(b)) {
         return Cow::Borrowed(objects);
     }
     let mut objects = objects.to_vec();

@@ -1,13 +1,13 @@
 //! What follows for orders and drivers from their present state: bindings that no longer hold, conditions, routes.
 
-use dropmate_api::{Phase, common::ConditionStatus, driver::RouteStop};
+use dropmate_api::driver::RouteStop;
 
 use crate::{
     Command, insertion,
     moment::Seconds,
     route::OrderId,
     settle,
-    world::{DriverId, Stage, World},
+    world::{DriverSlot, Stage, UNASSIGNABLE, World},
 };
 
 /// An expected arrival is written again only when it moved by more than this: every write wakes watchers.
@@ -16,9 +16,7 @@ const ETA_TOLERANCE_SECONDS: f64 = 60.0;
 /// Why the order must be taken from its driver, if it must. Only before the pickup; a suspended driver goes on.
 pub(crate) fn must_unbind(world: &World, order: OrderId, now: Seconds) -> Option<String> {
     let slot = world.order(order);
-    let before_pickup =
-        matches!(slot.seen.phase(), Phase::Assigned | Phase::EnRouteToPickup) && !world.jobs[order].aboard;
-    if !before_pickup {
+    if !slot.before_pickup {
         return None;
     }
     let holder = slot.holder_name()?;
@@ -46,31 +44,36 @@ pub(crate) fn must_unbind(world: &World, order: OrderId, now: Seconds) -> Option
 /// The command that brings the condition `Unassignable` in line, if it is not.
 pub(crate) fn assignability(world: &World, order: OrderId) -> Option<Command> {
     let slot = world.order(order);
-    let held = slot.seen.status.as_ref().and_then(|status| {
-        status.conditions.iter().find(|c| c.type_ == "Unassignable" && c.status == ConditionStatus::True)
-    });
     let name = || slot.name().to_owned();
-    match (&slot.verdict, slot.stage, held) {
-        (Some(verdict), Stage::Open, held) if held.is_none_or(|held| held.message != verdict.message) => {
-            Some(Command::Unassignable {
-                order: name(),
-                message: verdict.message.clone(),
-                ruled_out: verdict.ruled_out.clone(),
-            })
-        }
-        (None, Stage::Open, Some(_)) | (_, Stage::Bound, Some(_)) => Some(Command::Assignable { order: name() }),
+    let says = |message: &str| {
+        let conditions = slot.seen.status.iter().flat_map(|status| &status.conditions);
+        conditions.into_iter().any(|c| c.type_ == UNASSIGNABLE && c.message == message)
+    };
+    match (&slot.verdict, slot.stage, slot.unassignable) {
+        (Some(verdict), Stage::Open, held) if !held || !says(&verdict.message) => Some(Command::Unassignable {
+            order: name(),
+            message: verdict.message.clone(),
+            ruled_out: verdict.ruled_out.clone(),
+        }),
+        (None, Stage::Open, true) | (_, Stage::Bound, true) => Some(Command::Assignable { order: name() }),
         _ => None,
     }
 }
 
-/// The command that brings the driver's status in line, if it differs in meaning.
-pub(crate) fn route(world: &World, driver: DriverId) -> Option<Command> {
-    let slot = world.driver(driver);
+/// Whether the driver's status shows something else than what is planned.
+pub(crate) fn is_route_due(slot: &DriverSlot) -> bool {
     let status = slot.seen.status.as_ref();
-    let active_orders = i32::try_from(slot.bound.len()).unwrap_or(i32::MAX);
     let shown = status.map(|s| s.route.as_slice()).unwrap_or_default();
-    let same = status.and_then(|s| s.active_orders).unwrap_or(0) == active_orders && is_same_route(shown, &slot.stops);
-    (!same).then(|| Command::Route { driver: slot.name().to_owned(), active_orders, route: slot.stops.clone() })
+    status.and_then(|s| s.active_orders).unwrap_or(0) != active_orders(slot) || !is_same_route(shown, &slot.stops)
+}
+
+/// The command that brings the driver's status in line.
+pub(crate) fn route(slot: &DriverSlot) -> Command {
+    Command::Route { driver: slot.name().to_owned(), active_orders: active_orders(slot), route: slot.stops.clone() }
+}
+
+fn active_orders(slot: &DriverSlot) -> i32 {
+    i32::try_from(slot.bound.len()).unwrap_or(i32::MAX)
 }
 
 fn is_same_route(shown: &[RouteStop], wanted: &[RouteStop]) -> bool {

@@ -6,6 +6,7 @@ use dropmate_api::{driver::RouteStop, order::StopKind};
 use crate::{
     bound::{self, Bound},
     moment::{self, NEVER, Seconds},
+    report,
     route::{Errand, Leg, Visit, Walker, Weights, last_stop, last_stop_kind, trip_end},
     world::{DriverId, DriverSlot, Stage, World},
 };
@@ -47,7 +48,13 @@ fn refresh(world: &mut World, id: DriverId, now: Seconds) {
     slot.legs = legs;
     slot.dirty = false;
     time_bound(&mut slot, world, weights, now);
+    slot.route_due = report::is_route_due(&slot);
     world.drivers[id] = Some(slot);
+    for position in 0..world.driver(id).bound.len() {
+        let order = world.driver(id).bound[position];
+        let unbind = report::must_unbind(world, order, now);
+        world.order_mut(order).unbind = unbind;
+    }
     carry_over(world, id, &planned, |trip| was_bound.contains(&trip) || now_bound.contains(&trip), weights, now);
     refresh_anchors(world, id, now);
 }

@@ -4,6 +4,7 @@ use std::{cmp::Ordering, collections::BTreeMap, sync::Arc};
 
 use dropmate_api::{
     Depot, DispatchPolicySpec, Driver, Order, Phase,
+    common::ConditionStatus,
     driver::RouteStop,
     order::{Custody, RuledOut},
 };
@@ -20,6 +21,9 @@ use crate::{
     route::{Leg, OrderId, Start, Walker, Weights},
     travel::Place,
 };
+
+/// The one condition dispatch writes.
+pub(crate) const UNASSIGNABLE: &str = "Unassignable";
 
 /// Index of a driver in the world.
 pub(crate) type DriverId = usize;
@@ -55,6 +59,16 @@ pub(crate) struct OrderSlot {
     /// The driver the order is planned for.
     pub(crate) planned: Option<DriverId>,
     pub(crate) verdict: Option<Verdict>,
+    /// Only one driver may take it.
+    pub(crate) forced: bool,
+    /// The condition `Unassignable` holds in the resource.
+    pub(crate) unassignable: bool,
+    /// Bound, and not yet fetched.
+    pub(crate) before_pickup: bool,
+    /// Why the binding must end, as found when the driver was last looked at.
+    pub(crate) unbind: Option<String>,
+    /// When a better driver was last looked for before binding.
+    pub(crate) reconsidered_at: Option<Seconds>,
     /// When, and with which fleet, an insertion was last tried in vain.
     pub(crate) tried_at: Option<(Seconds, u64)>,
 }
@@ -62,6 +76,17 @@ pub(crate) struct OrderSlot {
 impl OrderSlot {
     pub(crate) fn name(&self) -> &str {
         name(self.seen.metadata.name.as_ref())
+    }
+
+    /// Notes what every step asks, so that steps need not read resources that did not change.
+    fn note(&mut self) {
+        let status = self.seen.status.as_ref();
+        self.forced = self.only_driver().is_some();
+        self.unassignable = status.is_some_and(|status| {
+            status.conditions.iter().any(|c| c.type_ == UNASSIGNABLE && c.status == ConditionStatus::True)
+        });
+        self.before_pickup = matches!(self.seen.phase(), Phase::Assigned | Phase::EnRouteToPickup)
+            && status.is_none_or(|status| status.custody == Custody::Sender);
     }
 
     /// The driver an order is bound to, by name.
@@ -101,6 +126,8 @@ pub(crate) struct DriverSlot {
     pub(crate) stops: Vec<RouteStop>,
     pub(crate) anchors: Vec<[f64; 3]>,
     pub(crate) dirty: bool,
+    /// `status` shows something else than `stops`.
+    pub(crate) route_due: bool,
     /// When to look at the driver again even if nothing was reported.
     pub(crate) check_at: Seconds,
 }
@@ -142,6 +169,8 @@ pub(crate) struct World {
     pub(crate) inserter: Inserter,
     /// How much happened since the last step that could make another plan better.
     pub(crate) stirred: usize,
+    /// When the plan was last improved.
+    pub(crate) improved_at: Option<Seconds>,
     /// Rises when a driver comes, goes or changes by spec.
     pub(crate) fleet_version: u64,
     free_orders: Vec<OrderId>,
@@ -167,6 +196,24 @@ impl World {
 
     pub(crate) fn driver_mut(&mut self, id: DriverId) -> &mut DriverSlot {
         self.drivers[id].as_mut().expect("ids in use have a slot")
+    }
+
+    /// Whether these are the orders of the last step, each the very same or in the same place.
+    pub(crate) fn are_orders_in_place(&self, orders: &[Arc<Order>]) -> bool {
+        orders.len() == self.order_ids.len()
+            && self.order_ids.iter().zip(orders).all(|(&id, order)| {
+                let slot = self.order(id);
+                Arc::ptr_eq(&slot.seen, order) || slot.name() == name(order.metadata.name.as_ref())
+            })
+    }
+
+    /// Whether these are the drivers of the last step, each the very same or in the same place.
+    pub(crate) fn are_drivers_in_place(&self, drivers: &[Arc<Driver>]) -> bool {
+        drivers.len() == self.driver_ids.len()
+            && self.driver_ids.iter().zip(drivers).all(|(&id, driver)| {
+                let slot = self.driver(id);
+                Arc::ptr_eq(&slot.seen, driver) || slot.name() == name(driver.metadata.name.as_ref())
+            })
     }
 
     pub(crate) fn max_per_trip(&self) -> usize {
@@ -234,6 +281,13 @@ impl World {
         let mut held = held.into_iter().peekable();
         let mut roster_changed = false;
         for driver in drivers {
+            if let Some(&id) = held.peek()
+                && Arc::ptr_eq(&self.driver(id).seen, driver)
+            {
+                held.next();
+                ids.push(id);
+                continue;
+            }
             let wanted = name(driver.metadata.name.as_ref());
             while let Some(&id) = held.peek()
                 && self.driver(id).name() < wanted
@@ -282,6 +336,7 @@ impl World {
             stops: Vec::new(),
             anchors: Vec::new(),
             dirty: true,
+            route_due: false,
             check_at: 0,
         };
         let id = self.free_drivers.pop().unwrap_or(self.drivers.len());
@@ -329,6 +384,13 @@ impl World {
         let mut ids = Vec::with_capacity(orders.len());
         let mut held = held.into_iter().peekable();
         for order in orders {
+            if let Some(&id) = held.peek()
+                && Arc::ptr_eq(&self.order(id).seen, order)
+            {
+                held.next();
+                ids.push(id);
+                continue;
+            }
             let wanted = name(order.metadata.name.as_ref());
             let mut known = None;
             while let Some(&id) = held.peek() {
@@ -372,8 +434,15 @@ impl World {
             holder: None,
             planned: None,
             verdict: None,
+            forced: false,
+            unassignable: false,
+            before_pickup: false,
+            unbind: None,
+            reconsidered_at: None,
             tried_at: None,
         };
+        let mut slot = slot;
+        slot.note();
         let open = slot.stage == Stage::Open;
         let id = self.free_orders.pop().unwrap_or(self.orders.len());
         if id == self.orders.len() {
@@ -408,6 +477,7 @@ impl World {
         slot.seen = Arc::clone(order);
         slot.stage = stage(order);
         slot.next = next;
+        slot.note();
         if !same {
             slot.verdict = None;
             slot.tried_at = None;

@@ -1,5 +1,7 @@
 //! The planner as its callers see it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends on the first surprise")]
+
 mod it {
     mod build;
     #[allow(dead_code, reason = "shared with an example, which uses other parts")]

@@ -1,5 +1,7 @@
 //! Small orders and drivers around one crossing, and plans as text.
 
+#![expect(clippy::unnecessary_wraps, reason = "they fill optional fields")]
+
 use std::sync::Arc;
 
 use dropmate_api::{
@@ -170,7 +172,7 @@ pub(crate) fn text(plan: &Plan) -> String {
     for command in &plan.commands {
         match command {
             Command::Schedule { order, release_at } => {
-                lines.push(format!("schedule {order} for {}", clock(*release_at)))
+                lines.push(format!("schedule {order} for {}", clock(*release_at)));
             }
             Command::Release { order } => lines.push(format!("release {order}")),
             Command::Bind { order, driver, trip_id, reason } => {
