@@ -247,8 +247,13 @@ impl Renewal {
     async fn release(mut self) {
         let give_back = |spec: &mut LeaseSpec| spec.holder_identity = Some(String::new());
         let mut released = self.write(give_back).await;
-        if matches!(released, Err(CallError::LookAgain(_))) && self.look().await.unwrap_or(false) {
-            released = self.write(give_back).await;
+        if matches!(released, Err(CallError::LookAgain(_))) {
+            released = match self.look().await {
+                Ok(true) => self.write(give_back).await,
+                // Another has it.
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
         }
         if let Err(error) = released {
             tracing::warn!(
