@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config},
+    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, PublicUrl},
     datadir::DataDir,
     kubeconfig,
     metrics::Metrics,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often old history is removed: Leases, kept for ten minutes, are what piles up first.
-const COMPACT_INTERVAL: Duration = Duration::from_secs(60);
+const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
 const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
@@ -65,7 +65,7 @@ impl Edge {
             None => None,
             Some(token) => {
                 // A certificate of the user's own is good for its public name, ours for this machine's addresses.
-                let public = config.public_url.as_ref().filter(|_| !tls.is_own()).map(|url| url.as_text());
+                let public = config.public_url.as_ref().filter(|_| !tls.is_own()).map(PublicUrl::as_text);
                 let server = public.as_deref().unwrap_or(&local_url);
                 dir.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
                 Some(dir.join(KUBECONFIG))

@@ -23,10 +23,7 @@ use http::{
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use serde_json::json;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use self::{
@@ -42,9 +39,9 @@ use crate::{
 };
 
 /// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 /// From the head of an answer to its end, if it is no watch: a reader that takes longer asks for smaller pages.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 /// Requests at once that are no watches; a commit takes milliseconds, so this is far beyond what gets done.
 const REQUESTS_MAX: usize = 1_024;
 /// Watches at once.
@@ -179,42 +176,35 @@ impl Admitted {
 }
 
 async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
     let id = request_id(request.headers());
-    let asked = Asked::of(&request);
     request.extensions_mut().insert(RequestId(id.clone()));
-    let method = request.method().clone();
-    gateway.metrics.in_flight.inc();
-    let outcome = gateway.answer(request, next, &asked).await;
-    let (response, session, permit) = match outcome {
-        Ok(Answer { response, session, permit }) => (response, session, permit),
-        Err(refusal) => (refused(&refusal, asked.surface), None, None),
+    let in_process = matches!(gateway.identity, Identity::Fixed(_));
+    // From here on the request is told about, also if its client goes away and this future is dropped.
+    let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
+    let outcome = gateway.answer(request, next, &record.asked).await;
+    let (response, session) = match outcome {
+        Ok(Answer { response, session, permit }) => {
+            record.permit = permit;
+            (response, session)
+        }
+        Err(refusal) => (refused(&refusal, record.asked.surface), None),
     };
-    let caller = session.as_ref().map(|session| session.caller().user.clone()).unwrap_or_default();
+    if let Some(session) = &session {
+        record.caller.clone_from(&session.caller().user);
+    }
+    record.status = response.status();
     let cut = match session {
-        Some(Admitted::Token(session)) if asked.watch => Cut::when(session.ended()),
-        _ if asked.watch => Cut::never(),
+        Some(Admitted::Token(session)) if record.asked.watch => Cut::when(session.ended()),
+        _ if record.asked.watch => Cut::never(),
         _ => Cut::failing_after(ANSWER_DEADLINE),
     };
     let (mut head, body) = response.into_parts();
-    if let Ok(id) = HeaderValue::from_str(&id) {
+    if let Ok(id) = HeaderValue::from_str(&record.request_id) {
         head.headers.insert(REQUEST_ID.clone(), id);
     }
     if !head.headers.contains_key(CACHE_CONTROL) {
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
-    let record = Record {
-        in_process: matches!(gateway.identity, Identity::Fixed(_)),
-        metrics: gateway.metrics,
-        asked,
-        method,
-        status: head.status,
-        started,
-        caller,
-        request_id: id,
-        bytes: 0,
-        _permit: permit,
-    };
     Response::from_parts(head, Body::new(Observed::new(body, record, cut)))
 }
 
@@ -267,10 +257,68 @@ fn request_id(headers: &HeaderMap) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::get;
+    use tower::ServiceExt;
+
     use super::*;
 
     fn with_id(id: &'static str) -> String {
         request_id(&HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_static(id))]))
+    }
+
+    const TOKEN: &str = "secret";
+
+    /// A gateway around three routes, with one caller: the operator.
+    fn gateway(bounds: Bounds) -> Router {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tokens.csv");
+        let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(sha2::Sha256::default(), TOKEN)).into();
+        std::fs::write(&file, format!("{},operator\n", hex::encode(hash))).unwrap();
+        let identity = Identity::Bearer(Tokens::load(file).unwrap());
+        let routes = Router::new()
+            .route("/apis", get(|| async { "ok" }))
+            .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
+            .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
+        Gateway { identity, bounds, metrics: Metrics::new() }.around(routes)
+    }
+
+    async fn code(router: Router, path: &str) -> u16 {
+        let request = Request::builder().uri(path).header(AUTHORIZATION, format!("Bearer {TOKEN}"));
+        router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status().as_u16()
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_a_500() {
+        assert_eq!(code(gateway(Bounds::new()), "/panics").await, 500);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_is_a_504_at_the_deadline() {
+        assert_eq!(code(gateway(Bounds::new()), "/hangs").await, 504);
+    }
+
+    #[tokio::test]
+    async fn requests_beyond_the_room_are_429() {
+        let bounds = Bounds { requests: Arc::new(Semaphore::new(1)), ..Bounds::new() };
+        let router = gateway(bounds.clone());
+        let room = bounds.requests.clone().try_acquire_owned().unwrap();
+        assert_eq!(code(router.clone(), "/apis").await, 429);
+        drop(room);
+        assert_eq!(code(router, "/apis").await, 200);
+        assert_eq!(bounds.requests.available_permits(), 1, "the room is given back");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_leaves_nothing_in_flight() {
+        let bounds = Bounds::new();
+        let router = gateway(bounds.clone());
+        let request = tokio::spawn(code(router, "/hangs"));
+        while bounds.requests.available_permits() == REQUESTS_MAX {
+            tokio::task::yield_now().await;
+        }
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        assert_eq!(bounds.requests.available_permits(), REQUESTS_MAX);
     }
 
     #[test]

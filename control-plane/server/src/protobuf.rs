@@ -108,7 +108,8 @@ mod tests {
             creation_timestamp: Some(messages::Time { seconds: -62_135_596_800, nanos: 0 }),
             ..Default::default()
         };
-        let namespace = Namespace { metadata: Some(metadata), spec: Some(Default::default()), status: None };
+        let namespace =
+            Namespace { metadata: Some(metadata), spec: Some(messages::NamespaceSpec::default()), status: None };
         let decoded = decode(&envelope("v1", "Namespace", namespace.encode_to_vec())).unwrap();
         let expected = json!({
             "apiVersion": "v1",

@@ -44,7 +44,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             // Longer than the 60 to 90 s for which common clients keep a connection, so they are the ones to close it.
-            idle: Duration::from_secs(120),
+            idle: Duration::from_mins(2),
             // A reader that is only slow takes a byte now and then.
             write_stall: Duration::from_secs(30),
             // What Kubernetes gives a pod before it kills it.

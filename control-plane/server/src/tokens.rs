@@ -49,7 +49,7 @@ pub(crate) fn make_missing(dir: &DataDir, file: &Path) -> anyhow::Result<()> {
             getrandom::fill(&mut random).context("cannot make a random token")?;
             anyhow::Ok(hex::encode(random))
         })?;
-        lines.push_str(&format!("{},{}\n", hex::encode(hash(token.trim())), role.user()));
+        lines.extend([&hex::encode(hash(token.trim())), ",", role.user(), "\n"]);
     }
     // Last, so that a start which was interrupted before it goes on with the tokens it finds.
     datadir::write_secret(file, &lines)?;
@@ -171,9 +171,10 @@ fn parse(text: &str) -> Table {
             let user = user.trim();
             (!user.is_empty()).then_some((hash, user))
         });
-        match pair {
-            Some((hash, user)) => drop(table.insert(hash, Caller::named(user))),
-            None => tracing::warn!(line = number + 1, "a line of the token file is not `sha256(token),user`; left out"),
+        if let Some((hash, user)) = pair {
+            table.insert(hash, Caller::named(user));
+        } else {
+            tracing::warn!(line = number + 1, "a line of the token file is not `sha256(token),user`; left out");
         }
     }
     table

@@ -1,5 +1,7 @@
 //! The control plane through its API: raw requests for exact texts, kube-rs in process, kubectl as a process.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/errors.rs"]

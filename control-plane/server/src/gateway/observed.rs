@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Body;
+use axum::{body::Body, extract::Request};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -19,19 +19,40 @@ use tokio::{
 use super::asked::Asked;
 use crate::metrics::Metrics;
 
+/// The code in log and metrics for a client that went away before its answer began, as reverse proxies write it.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+
 /// What is told about a request once its answer has ended, however it ended.
 pub(super) struct Record {
-    pub(super) in_process: bool,
-    pub(super) metrics: Metrics,
     pub(super) asked: Asked,
-    pub(super) method: Method,
-    pub(super) status: StatusCode,
-    pub(super) started: Instant,
     pub(super) caller: String,
     pub(super) request_id: String,
-    pub(super) bytes: u64,
+    pub(super) status: StatusCode,
     /// Room among the requests at once, kept to the end.
-    pub(super) _permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+    in_process: bool,
+    metrics: Metrics,
+    method: Method,
+    started: Instant,
+    bytes: u64,
+}
+
+impl Record {
+    pub(super) fn new(request: &Request, request_id: String, in_process: bool, metrics: Metrics) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            asked: Asked::of(request),
+            caller: String::new(),
+            request_id,
+            status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
+            permit: None,
+            in_process,
+            metrics,
+            method: request.method().clone(),
+            started: Instant::now(),
+            bytes: 0,
+        }
+    }
 }
 
 impl Drop for Record {

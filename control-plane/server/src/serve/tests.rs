@@ -171,7 +171,7 @@ async fn connections_beyond_the_limit_are_refused_and_room_is_given_back() {
 async fn a_thousand_headers_are_refused() {
     let fixture = start(limits(), None).await;
     let mut many = fixture.connect().await;
-    let headers: String = (0..1_000).map(|n| format!("x-{n}: y\r\n")).collect();
+    let headers = "x: y\r\n".repeat(1_000);
     many.write_all(format!("GET /ok HTTP/1.1\r\nhost: x\r\n{headers}\r\n").as_bytes()).await.unwrap();
     assert!(rest(&mut many).await.starts_with("HTTP/1.1 431 "));
 }
