@@ -20,14 +20,15 @@ pub trait Backend: Send + Sync + 'static {
     /// The counter, read so that no commit begun earlier can still change it.
     async fn newest(&self) -> Result<Revision, BackendError>;
 
-    /// The first `limit` entries in `after < revision <= upto`, in order; of everything without a scope.
+    /// The first entries in `after < revision <= upto`, in order; of everything without a scope. At most `limit`, and
+    /// fewer if their bodies are large.
     async fn entries(
         &self,
         scope: Option<&Scope>,
         after: Revision,
         upto: Revision,
         limit: usize,
-    ) -> Result<Vec<Entry>, BackendError>;
+    ) -> Result<Entries, BackendError>;
 
     /// The first `limit` entries of one key after `after`, in order, over all objects that had this name.
     async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError>;
@@ -44,6 +45,28 @@ pub trait Backend: Send + Sync + 'static {
 
 /// The oldest revision at which a resource's state can still be told, by resource; absent is 0.
 pub type Floors = BTreeMap<String, Revision>;
+
+/// A piece of the log.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    /// The entries, in order.
+    pub entries: Vec<Entry>,
+    /// Every entry that was asked for up to this revision is there.
+    pub upto: Revision,
+}
+
+/// Bodies in one piece of the log, in bytes: a few of the largest, so that a reader of old history stays small.
+const PIECE_BYTES: usize = 8 << 20;
+
+impl Entries {
+    /// Takes in the next entry of those up to `upto`. Says whether the piece is full, and then ends there.
+    pub(crate) fn push(&mut self, entry: Entry, bytes: &mut usize, limit: usize) -> bool {
+        *bytes += entry.event.bytes();
+        self.upto = entry.event.revision;
+        self.entries.push(entry);
+        self.entries.len() >= limit || *bytes >= PIECE_BYTES
+    }
+}
 
 /// The state to start from.
 #[derive(Clone, Debug, Default)]

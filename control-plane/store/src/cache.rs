@@ -72,11 +72,11 @@ impl Cache {
             self.objects.insert(key.resource.clone(), BTreeMap::from([(key.clone(), event.object.clone())]));
         }
         self.revision = event.revision;
-        self.window_bytes += event.object.body.len();
+        self.window_bytes += event.bytes();
         self.window.push_back(event);
         while self.window.len() > self.max_events || self.window_bytes > self.max_bytes {
             let Some(oldest) = self.window.pop_front() else { break };
-            self.window_bytes -= oldest.object.body.len();
+            self.window_bytes -= oldest.bytes();
             self.window_start = oldest.revision;
         }
     }

@@ -22,7 +22,7 @@ mod watch;
 mod write;
 mod writer;
 
-pub use backend::{Backend, BackendError, Batch, CommitError, Committed, Floors, Header, Refusal, Snapshot};
+pub use backend::{Backend, BackendError, Batch, CommitError, Committed, Entries, Floors, Header, Refusal, Snapshot};
 pub use memory::Memory;
 pub use metrics::Metrics;
 pub use object::{Key, Object, Revision};

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    Backend, BackendError, Batch, Change, CommitError, Committed, Entry, Event, Floors, Header, Key, Object, Revision,
-    Scope, Snapshot,
+    Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key, Object,
+    Revision, Scope, Snapshot,
     check::{Checker, Found},
 };
 
@@ -64,14 +64,19 @@ impl Backend for Memory {
         after: Revision,
         upto: Revision,
         limit: usize,
-    ) -> Result<Vec<Entry>, BackendError> {
-        if after >= upto {
-            return Ok(Vec::new());
+    ) -> Result<Entries, BackendError> {
+        let (mut piece, mut bytes) = (Entries::default(), 0);
+        if after < upto {
+            let state = self.state();
+            for (_, entry) in state.log.range((Bound::Excluded(after), Bound::Included(upto))) {
+                let in_scope = scope.is_none_or(|scope| scope.contains(&entry.event.object.key));
+                if in_scope && piece.push(entry.clone(), &mut bytes, limit) {
+                    return Ok(piece);
+                }
+            }
         }
-        let state = self.state();
-        let range = state.log.range((Bound::Excluded(after), Bound::Included(upto)));
-        let in_scope = |entry: &&Entry| scope.is_none_or(|scope| scope.contains(&entry.event.object.key));
-        Ok(range.map(|(_, entry)| entry).filter(in_scope).take(limit).cloned().collect())
+        piece.upto = upto;
+        Ok(piece)
     }
 
     async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError> {

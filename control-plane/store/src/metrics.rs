@@ -50,6 +50,11 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn let_go(&self, slow: usize) {
+        self.slow_watchers.inc_by(slow as u64);
+        self.subscribers.dec_by(slow as i64);
+    }
+
     /// Adds them to the process's registry.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(

@@ -14,8 +14,9 @@ pub struct Options {
     pub window_events: usize,
     /// The bodies of those events together, in bytes, so that large objects do not fill the memory.
     pub window_bytes: usize,
-    /// Events that may wait for one watcher before its stream ends. A list of events must not end a watcher that is
-    /// merely scheduled late, thus well above one batch.
+    /// Events that may wait for one watcher before its stream ends; it ends as well once the oldest of them has left
+    /// the window, so that slow watchers keep no memory of their own. A burst must not end a watcher that is merely
+    /// scheduled late, thus well above one batch.
     pub watch_buffer: usize,
 }
 
@@ -25,7 +26,7 @@ impl Default for Options {
             retention: Retention::default(),
             compact_every: None,
             window_events: 8_192,
-            window_bytes: 16 << 20,
+            window_bytes: 24 << 20,
             watch_buffer: 2_048,
         }
     }

@@ -97,6 +97,11 @@ impl Scope {
 }
 
 impl Event {
+    /// The size of the bodies that it keeps.
+    pub(crate) fn bytes(&self) -> usize {
+        self.object.body.len() + self.previous.as_ref().map_or(0, |previous| previous.body.len())
+    }
+
     /// What a write at `revision` does to `previous`, the object before it.
     pub(crate) fn of(write: &Write, revision: Revision, previous: Option<Arc<Object>>) -> Self {
         let (uid, body, deleted) = match &write.change {

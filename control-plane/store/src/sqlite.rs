@@ -4,12 +4,13 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use dropmate_sql::{OpenError, sqlite::Sqlite as Pools};
+use futures::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteRow};
 
 use crate::{
-    Actor, Backend, BackendError, Batch, Change, CommitError, Committed, Entry, Event, Floors, Header, Key, Object,
-    Refusal, Revision, Scope, Snapshot, Write,
+    Actor, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key,
+    Object, Refusal, Revision, Scope, Snapshot, Write,
     check::{Checker, Found},
 };
 
@@ -79,16 +80,22 @@ impl Backend for Sqlite {
         after: Revision,
         upto: Revision,
         limit: usize,
-    ) -> Result<Vec<Entry>, BackendError> {
-        let rows = sqlx::query(statements::ENTRIES)
+    ) -> Result<Entries, BackendError> {
+        let (mut piece, mut bytes) = (Entries::default(), 0);
+        let mut rows = sqlx::query(statements::ENTRIES)
             .bind(after as i64)
             .bind(upto as i64)
             .bind(scope.map(|scope| scope.resource.clone()))
             .bind(scope.and_then(|scope| scope.namespace.clone()))
             .bind(limit as i64)
-            .fetch_all(&self.pools.read)
-            .await?;
-        Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
+            .fetch(&self.pools.read);
+        while let Some(row) = rows.try_next().await? {
+            if piece.push(entry(&row)?, &mut bytes, limit) {
+                return Ok(piece);
+            }
+        }
+        piece.upto = upto;
+        Ok(piece)
     }
 
     async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError> {

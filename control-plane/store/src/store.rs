@@ -180,14 +180,9 @@ impl Store {
             }
         }
         let changes = core.backend.history(key, exact, 1).await?;
-        let cache = core.cache();
-        cache.check_floor(&key.resource, exact)?;
-        let object = match changes.into_iter().next() {
-            Some(change) => change.event.previous,
-            // No change that the log told, so only one that came after it was asked.
-            None => cache.get(key).filter(|object| object.revision <= exact).cloned(),
-        };
-        Ok((object, exact))
+        core.cache().check_floor(&key.resource, exact)?;
+        // What is not the same now has changed since, and the log knows it; else there was nothing then either.
+        Ok((changes.into_iter().next().and_then(|change| change.event.previous), exact))
     }
 
     /// Lists a page in key order. `after` is the `next` of the page before (then `at` is `Exact` of its revision).
@@ -217,12 +212,9 @@ impl Store {
                 }
                 cache.revision
             };
-            let entries = core.backend.entries(Some(scope), upto, newest, LOG_CHUNK).await?;
-            upto = match entries.last() {
-                Some(last) if entries.len() == LOG_CHUNK => last.event.revision,
-                _ => newest,
-            };
-            for entry in &entries {
+            let piece = core.backend.entries(Some(scope), upto, newest, LOG_CHUNK).await?;
+            upto = piece.upto;
+            for entry in &piece.entries {
                 note_previous(&mut overlay, scope, &entry.event);
             }
         }

@@ -6,9 +6,11 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use tokio::sync::mpsc;
-
-use crate::{Event, ReadError, Revision, Scope, fanout::Subscriber, store::Core};
+use crate::{
+    Event, ReadError, Revision, Scope,
+    fanout::{Queue, Subscriber},
+    store::Core,
+};
 
 /// Entries read from the log at once. Bodies may be large and watchers many, so that few wait in memory.
 const LOG_CHUNK: usize = 256;
@@ -30,7 +32,7 @@ pub struct Watch {
 #[derive(Debug)]
 struct Live {
     id: u64,
-    events: mpsc::Receiver<Arc<Event>>,
+    queue: Arc<Queue>,
 }
 
 impl Watch {
@@ -49,8 +51,8 @@ impl Watch {
                 self.returned = event.revision;
                 return Some(Ok(event));
             }
-            if let Some(live) = &mut self.live {
-                let event = live.events.recv().await?;
+            if let Some(live) = &self.live {
+                let event = live.queue.next().await?;
                 self.returned = event.revision;
                 return Some(Ok(event));
             }
@@ -71,12 +73,9 @@ impl Watch {
         }
         let known = self.returned.max(self.read);
         let Some(live) = &self.live else { return known };
-        // In this order: what was handed out up to `handed_out` is in the channel, or the channel is closed.
+        // In this order: what was handed out up to `handed_out` is in the queue, or the queue has ended.
         let handed_out = self.core.handed_out.load(Ordering::Acquire);
-        if live.events.is_closed() || !live.events.is_empty() {
-            return known;
-        }
-        known.max(handed_out)
+        if live.queue.is_idle() { known.max(handed_out) } else { known }
     }
 
     /// Becomes a subscriber if what is missing is all in memory.
@@ -90,16 +89,16 @@ impl Watch {
         if self.read < cache.window_start {
             return false;
         }
-        // Events after `hub.done` have yet to be handed out and come through the channel.
+        // Events after `hub.done` have yet to be handed out and come through the queue.
         let missed = cache.events(self.read, hub.done).filter(|event| self.scope.contains(&event.object.key));
         self.waiting.extend(missed.cloned());
         let after = self.read.max(hub.done);
-        let (sender, events) = mpsc::channel(self.core.watch_buffer);
-        let subscriber = Subscriber { namespace: self.scope.namespace.clone(), after, sender };
+        let queue = Arc::new(Queue::default());
+        let subscriber = Subscriber { namespace: self.scope.namespace.clone(), after, queue: queue.clone() };
         let id = hub.add(&self.scope.resource, subscriber);
         self.core.metrics.subscribers.inc();
         self.read = after;
-        self.live = Some(Live { id, events });
+        self.live = Some(Live { id, queue });
         true
     }
 
@@ -109,14 +108,11 @@ impl Watch {
             return Ok(());
         }
         let upto = self.core.cache().revision;
-        let entries = self.core.backend.entries(Some(&self.scope), self.read, upto, LOG_CHUNK).await?;
-        // Floors rise before entries are removed: had some been missing from this chunk, it would show now.
+        let piece = self.core.backend.entries(Some(&self.scope), self.read, upto, LOG_CHUNK).await?;
+        // Floors rise before entries are removed: had some been missing from this piece, it would show now.
         self.core.cache().check_floor(&self.scope.resource, self.read)?;
-        self.read = match entries.last() {
-            Some(last) if entries.len() == LOG_CHUNK => last.event.revision,
-            _ => upto,
-        };
-        self.waiting.extend(entries.into_iter().map(|entry| Arc::new(entry.event)));
+        self.read = piece.upto;
+        self.waiting.extend(piece.entries.into_iter().map(|entry| Arc::new(entry.event)));
         Ok(())
     }
 }

@@ -87,10 +87,14 @@ impl Writer {
         {
             waiting.push_back(pending);
         }
-        for _ in 0..QUEUE_URGENT {
-            let Ok(pending) = self.urgent.try_recv() else { break };
-            waiting.push_front(pending);
+        let mut first = VecDeque::new();
+        while first.len() < QUEUE_URGENT
+            && let Ok(pending) = self.urgent.try_recv()
+        {
+            first.push_back(pending);
         }
+        first.append(waiting);
+        *waiting = first;
         true
     }
 
@@ -152,12 +156,8 @@ impl Writer {
             if after >= upto {
                 return Ok(());
             }
-            let entries = self.core.backend.entries(None, after, upto, LOG_CHUNK).await?;
-            let newest = match entries.last() {
-                Some(last) if entries.len() == LOG_CHUNK => last.event.revision,
-                _ => upto,
-            };
-            self.apply(entries.into_iter().map(|entry| Arc::new(entry.event)).collect(), newest).await;
+            let piece = self.core.backend.entries(None, after, upto, LOG_CHUNK).await?;
+            self.apply(piece.entries.into_iter().map(|entry| Arc::new(entry.event)).collect(), piece.upto).await;
         }
     }
 
@@ -200,12 +200,9 @@ impl Writer {
         let mut entries = Vec::new();
         let mut after = before;
         while after < newest {
-            let chunk = self.core.backend.entries(None, after, newest, LOG_CHUNK).await?;
-            after = match chunk.last() {
-                Some(last) if chunk.len() == LOG_CHUNK => last.event.revision,
-                _ => newest,
-            };
-            entries.extend(chunk);
+            let piece = self.core.backend.entries(None, after, newest, LOG_CHUNK).await?;
+            after = piece.upto;
+            entries.extend(piece.entries);
         }
         let found = batch.writes.iter().map(|write| {
             let entry = entries.iter().find(|entry| {

@@ -64,6 +64,7 @@ macro_rules! contract {
                 a_watch_keeps_to_its_scope,
                 a_watch_from_any_revision_joins_log_and_memory_without_gap_or_double,
                 a_slow_watcher_s_stream_ends_and_resumes_without_a_gap,
+                a_watcher_who_sleeps_keeps_no_memory_and_resumes_without_a_gap,
                 a_thousand_watchers_all_see_everything,
                 a_bookmark_never_runs_ahead_of_an_event,
                 a_bookmark_follows_changes_out_of_scope,

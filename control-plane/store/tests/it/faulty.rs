@@ -11,7 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use dropmate_store::{
-    Backend, BackendError, Batch, CommitError, Committed, Entry, Floors, Header, Key, Revision, Scope, Snapshot,
+    Backend, BackendError, Batch, CommitError, Committed, Entries, Entry, Floors, Header, Key, Revision, Scope,
+    Snapshot,
 };
 use tokio::sync::mpsc;
 
@@ -109,7 +110,7 @@ impl Backend for Faulty {
         after: Revision,
         upto: Revision,
         limit: usize,
-    ) -> Result<Vec<Entry>, BackendError> {
+    ) -> Result<Entries, BackendError> {
         let after = match self.fault {
             Fault::ResumesOneLate => after + 1,
             Fault::ResumesOneEarly => after.saturating_sub(1),

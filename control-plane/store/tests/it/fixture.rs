@@ -147,6 +147,29 @@ pub(crate) async fn next(watch: &mut Watch) -> Arc<Event> {
     next.expect("the stream ended").expect("the stream failed")
 }
 
+/// A client that watches on where a stream ended, as real ones do.
+pub(crate) struct Follower {
+    store: Store,
+    scope: Scope,
+    pub(crate) watch: Watch,
+}
+
+impl Follower {
+    pub(crate) async fn new(store: &Store, scope: Scope, after: Revision) -> Self {
+        let watch = store.watch(scope.clone(), after).await.unwrap();
+        Self { store: store.clone(), scope, watch }
+    }
+
+    pub(crate) async fn next(&mut self) -> Arc<Event> {
+        loop {
+            match timeout(Duration::from_secs(10), self.watch.next()).await.expect("no event came") {
+                Some(event) => return event.expect("the stream failed"),
+                None => self.watch = self.store.watch(self.scope.clone(), self.watch.position()).await.unwrap(),
+            }
+        }
+    }
+}
+
 /// The next events up to a revision.
 pub(crate) async fn events_up_to(watch: &mut Watch, revision: Revision) -> Vec<Arc<Event>> {
     let mut events = Vec::new();

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dropmate_store::{Expect, Options, ReadError};
 use futures::future::join_all;
@@ -6,7 +6,7 @@ use tokio::time::{sleep, timeout};
 
 use super::On;
 use crate::it::fixture::{
-    ORDERS, create, create_many, delete, events_up_to, everything, key_in, next, put, update, within,
+    Follower, ORDERS, create, create_many, delete, events_up_to, everything, key_in, next, put, update, within,
 };
 
 pub(crate) async fn a_watch_sees_each_change_once_and_in_order(on: On) {
@@ -70,9 +70,10 @@ pub(crate) async fn a_watch_from_any_revision_joins_log_and_memory_without_gap_o
     let watchers = (0..=700).step_by(50).map(|after| {
         let store = store.clone();
         tokio::spawn(async move {
-            let mut watch = store.watch(everything(), after).await.unwrap();
-            let seen: Vec<_> = events_up_to(&mut watch, last).await.iter().map(|event| event.revision).collect();
-            assert_eq!(seen, (after + 1..=last).collect::<Vec<_>>());
+            let mut follower = Follower::new(&store, everything(), after).await;
+            for revision in after + 1..=last {
+                assert_eq!(follower.next().await.revision, revision);
+            }
         })
     });
     let watchers: Vec<_> = watchers.collect();
@@ -102,6 +103,26 @@ pub(crate) async fn a_slow_watcher_s_stream_ends_and_resumes_without_a_gap(on: O
     assert_eq!(rest, (9..=31).collect::<Vec<_>>());
 }
 
+pub(crate) async fn a_watcher_who_sleeps_keeps_no_memory_and_resumes_without_a_gap(on: On) {
+    let store = on.forgetful_store().await;
+    create_many(&store, 1).await;
+    let mut asleep = store.watch(everything(), 0).await.unwrap();
+    assert_eq!(next(&mut asleep).await.revision, 1);
+    let mut awake = store.watch(everything(), 1).await.unwrap();
+    let mut first = None;
+    for index in 1..30 {
+        store.write(create(&format!("p{index}"), "{}")).await.unwrap();
+        let event = next(&mut awake).await;
+        first.get_or_insert_with(|| Arc::downgrade(&event));
+    }
+    let mut resumed = store.watch(everything(), asleep.position()).await.unwrap();
+    let rest: Vec<_> = events_up_to(&mut resumed, 30).await.iter().map(|event| event.revision).collect();
+    assert_eq!(rest, (2..=30).collect::<Vec<_>>());
+    assert!(first.unwrap().upgrade().is_none(), "an event is kept for a watcher who sleeps");
+    let ended = timeout(Duration::from_secs(10), asleep.next()).await.expect("it neither goes on nor ends");
+    assert!(ended.is_none());
+}
+
 pub(crate) async fn a_thousand_watchers_all_see_everything(on: On) {
     let store = on.store().await;
     let mut watchers = Vec::new();
@@ -118,7 +139,7 @@ pub(crate) async fn a_thousand_watchers_all_see_everything(on: On) {
 pub(crate) async fn a_bookmark_never_runs_ahead_of_an_event(on: On) {
     let store = on.forgetful_store().await;
     create_many(&store, 300).await;
-    let mut watch = store.watch(everything(), 0).await.unwrap();
+    let mut follower = Follower::new(&store, everything(), 0).await;
     let writing = tokio::spawn({
         let store = store.clone();
         async move {
@@ -127,12 +148,14 @@ pub(crate) async fn a_bookmark_never_runs_ahead_of_an_event(on: On) {
             }
         }
     });
-    let mut bookmark = 0;
+    let (mut bookmark, mut seen) = (0, 0);
     loop {
-        let event = next(&mut watch).await;
+        let event = follower.next().await;
         assert!(event.revision > bookmark, "{} came after the bookmark {bookmark}", event.revision);
-        bookmark = watch.position();
+        bookmark = follower.watch.position();
         assert!(bookmark >= event.revision);
+        seen += 1;
+        assert_eq!(seen, event.revision, "an event was lost behind a bookmark");
         if event.revision == 600 {
             break;
         }
