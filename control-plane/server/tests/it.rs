@@ -10,12 +10,18 @@ mod errors;
 mod gateway;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/kubectl.rs"]
+mod kubectl;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/orders.rs"]
 mod orders;
+#[path = "it/process.rs"]
+mod process;
+#[path = "it/restart.rs"]
+mod restart;
 #[path = "it/server.rs"]
 mod server;
 #[path = "it/starts.rs"]

@@ -12,76 +12,76 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-pub const ORDERS: &str = "/apis/dropmate.dev/v1/namespaces/default/orders";
-pub const DRIVERS: &str = "/apis/dropmate.dev/v1/namespaces/default/drivers";
-pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases";
-pub const DISPATCH: &str = "system:serviceaccount:dropmate-system:dispatch";
+pub(crate) const ORDERS: &str = "/apis/dropmate.dev/v1/namespaces/default/orders";
+pub(crate) const DRIVERS: &str = "/apis/dropmate.dev/v1/namespaces/default/drivers";
+pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases";
+pub(crate) const DISPATCH: &str = "system:serviceaccount:dropmate-system:dispatch";
 
 /// A caller of one control plane.
 #[derive(Clone)]
-pub struct Api {
-    pub plane: ControlPlane,
+pub(crate) struct Api {
+    pub(crate) plane: ControlPlane,
     router: Router,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub code: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) code: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
     /// The object, if the answer is a success.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!(self.code.is_success(), "{} {}", self.code, self.body);
         self.body
     }
 
     /// Code, reason and message of a refusal.
     #[track_caller]
-    pub fn refusal(&self) -> (u16, &str, &str) {
+    pub(crate) fn refusal(&self) -> (u16, &str, &str) {
         assert_eq!(self.body["kind"], "Status", "{}", self.body);
         assert_eq!(self.body["code"], self.code.as_u16());
         (self.code.as_u16(), text(&self.body["reason"]), text(&self.body["message"]))
     }
 }
 
-pub fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test binary owns its clock")]
-pub fn clock() -> Clock {
+pub(crate) fn clock() -> Clock {
     Clock::real(Arc::new(Timestamp::now))
 }
 
 impl Api {
     /// The operator at a new control plane in memory.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let plane = ControlPlane::in_memory(clock()).await;
         let router = plane.in_process("operator");
         Self { plane, router }
     }
 
     /// Another caller of the same control plane.
-    pub fn as_user(&self, user: &str) -> Self {
+    pub(crate) fn as_user(&self, user: &str) -> Self {
         Self { plane: self.plane.clone(), router: self.plane.in_process(user) }
     }
 
-    pub fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         kube::Client::new(self.router.clone(), "default")
     }
 
-    pub async fn send(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
+    pub(crate) async fn send(&self, method: Method, path: &str, media_type: &str, body: impl Into<Body>) -> Answer {
         let request =
             Request::builder().method(method).uri(path).header("content-type", media_type).body(body.into()).unwrap();
         self.request(request).await
     }
 
-    pub async fn request(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn request(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -89,33 +89,33 @@ impl Api {
         Answer { code: parts.status, headers: parts.headers, body }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, "application/json", "").await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::POST, path, "application/json", body.to_string()).await
     }
 
-    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PUT, path, "application/json", body.to_string()).await
     }
 
-    pub async fn delete(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn delete(&self, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         self.send(Method::DELETE, path, "application/json", body).await
     }
 
-    pub async fn merge(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn merge(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PATCH, path, "application/merge-patch+json", body.to_string()).await
     }
 
-    pub async fn json_patch(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn json_patch(&self, path: &str, body: &Value) -> Answer {
         self.send(Method::PATCH, path, "application/json-patch+json", body.to_string()).await
     }
 
     /// Opens a watch and reads it line by line.
-    pub async fn watch(&self, path: &str) -> Lines {
+    pub(crate) async fn watch(&self, path: &str) -> Lines {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -124,14 +124,14 @@ impl Api {
 }
 
 /// The lines of a watch.
-pub struct Lines {
+pub(crate) struct Lines {
     body: Body,
     held: Vec<u8>,
 }
 
 impl Lines {
     /// The next event; `None` at the end of the stream.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.held.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.held.drain(..=end).collect();
@@ -144,13 +144,13 @@ impl Lines {
     }
 
     /// The next event as its type and the name of its object.
-    pub async fn next_named(&mut self) -> (String, String) {
+    pub(crate) async fn next_named(&mut self) -> (String, String) {
         let event = tokio::time::timeout(Duration::from_secs(5), self.next()).await.expect("an event").unwrap();
         (text(&event["type"]).to_owned(), text(&event["object"]["metadata"]["name"]).to_owned())
     }
 }
 
-pub fn order(name: &str) -> Value {
+pub(crate) fn order(name: &str) -> Value {
     json!({
         "apiVersion": "dropmate.dev/v1",
         "kind": "Order",
@@ -163,7 +163,7 @@ pub fn order(name: &str) -> Value {
     })
 }
 
-pub fn driver(name: &str) -> Value {
+pub(crate) fn driver(name: &str) -> Value {
     json!({
         "apiVersion": "dropmate.dev/v1",
         "kind": "Driver",
@@ -172,6 +172,6 @@ pub fn driver(name: &str) -> Value {
     })
 }
 
-pub fn namespace(name: &str) -> Value {
+pub(crate) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
