@@ -1,6 +1,9 @@
 //! Request bodies: read with a limit, decoded from JSON, YAML or protobuf with every duplicate key named.
 
-use std::{cell::RefCell, fmt};
+use std::{
+    cell::RefCell,
+    fmt::{self, Write},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -157,7 +160,10 @@ impl Findings {
                     }
                     text.push_str(key);
                 }
-                Segment::Index(index) => text.push_str(&format!("[{index}]")),
+                Segment::Index(index) => {
+                    // Writing to a String cannot fail.
+                    let _ = write!(text, "[{index}]");
+                }
             }
         }
         text

@@ -56,13 +56,13 @@ pub(crate) fn strategic_merge_patch(mut object: Value, patch: &Value) -> Result<
     Ok(object)
 }
 
-fn merge_map(target: &mut Value, patch: &Map<String, Value>, path: &str) -> Result<()> {
+fn merge_map(target: &mut Value, patch: &Map<String, Value>, at: &str) -> Result<()> {
     if !target.is_object() {
         *target = Value::Object(Map::new());
     }
     let Value::Object(held) = target else { return Ok(()) };
     match patch.get("$patch").map(Value::as_str) {
-        None => {}
+        None | Some(Some("merge")) => {}
         Some(Some("replace")) => {
             *held =
                 patch.iter().filter(|(key, _)| !key.starts_with('$')).map(|(k, v)| (k.clone(), v.clone())).collect();
@@ -72,7 +72,6 @@ fn merge_map(target: &mut Value, patch: &Map<String, Value>, path: &str) -> Resu
             held.clear();
             return Ok(());
         }
-        Some(Some("merge")) => {}
         Some(other) => {
             let other = other.unwrap_or("");
             return Err(ApiError::bad_request(format!("Unknown patch type found: {other}")));
@@ -82,7 +81,7 @@ fn merge_map(target: &mut Value, patch: &Map<String, Value>, path: &str) -> Resu
         held.retain(|key, _| keys.iter().any(|k| k == key));
     }
     for (key, value) in patch {
-        let at = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        let field = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
         if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
             if let (Some(Value::Array(items)), Value::Array(gone)) = (held.get_mut(list), value) {
                 items.retain(|item| !gone.contains(item));
@@ -90,18 +89,18 @@ fn merge_map(target: &mut Value, patch: &Map<String, Value>, path: &str) -> Resu
         } else if key.starts_with('$') {
             // `$setElementOrder` only orders; `$patch` and `$retainKeys` were read above.
         } else {
-            match (at.as_str(), value) {
+            match (field.as_str(), value) {
                 (_, Value::Null) => {
                     held.remove(key);
                 }
                 ("metadata.finalizers", Value::Array(added)) => union(entry(held, key), added),
                 ("metadata.ownerReferences", Value::Array(patches)) => {
-                    merge_list(entry(held, key), patches, "uid", &at)?
+                    merge_list(entry(held, key), patches, "uid", &field)?;
                 }
-                ("status.conditions", Value::Array(patches)) => merge_list(entry(held, key), patches, "type", &at)?,
+                ("status.conditions", Value::Array(patches)) => merge_list(entry(held, key), patches, "type", &field)?,
                 (_, Value::Object(inner)) => {
                     let slot = held.entry(key.clone()).or_insert_with(|| Value::Object(Map::new()));
-                    merge_map(slot, inner, &at)?;
+                    merge_map(slot, inner, &field)?;
                 }
                 (_, plain) => {
                     held.insert(key.clone(), plain.clone());

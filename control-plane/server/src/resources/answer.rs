@@ -47,13 +47,13 @@ impl Answer {
         if self.form == Representation::Json {
             let mut bytes = Vec::with_capacity(stored.body.len() + 64);
             write_json(kind, stored, stored.revision, &mut bytes)?;
-            return respond(bytes, code);
+            return Ok(respond(bytes, code));
         }
-        self.served(kind, &commit::served(kind, stored)?, code)
+        Ok(self.served(kind, &commit::served(kind, stored)?, code))
     }
 
     /// An object in its served form, which need not be stored (dry run).
-    pub(crate) fn served(&self, kind: &Kind, served: &Value, code: StatusCode) -> Result<Response> {
+    pub(crate) fn served(&self, kind: &Kind, served: &Value, code: StatusCode) -> Response {
         let answer = match self.form {
             Representation::Json => return respond(served.to_string().into_bytes(), code),
             Representation::Table => {
@@ -69,7 +69,7 @@ impl Answer {
     pub(crate) fn list(&self, kind: &Kind, listing: &Listing) -> Result<Response> {
         let metadata = list_metadata(listing);
         if self.form == Representation::Json {
-            return respond(plain_list(kind, listing, &metadata)?, StatusCode::OK);
+            return Ok(respond(plain_list(kind, listing, &metadata)?, StatusCode::OK));
         }
         let objects = listing.objects.iter().map(|object| commit::served(kind, object)).collect::<Result<Vec<_>>>()?;
         let answer = if self.form == Representation::Table {
@@ -77,7 +77,7 @@ impl Answer {
         } else {
             table::partial_metadata_list(&objects, &metadata)
         };
-        respond(answer.to_string().into_bytes(), StatusCode::OK)
+        Ok(respond(answer.to_string().into_bytes(), StatusCode::OK))
     }
 
     /// An object in a watch event.
@@ -117,11 +117,11 @@ impl Answer {
 }
 
 /// An answer in JSON, which every form is.
-pub(crate) fn respond(body: impl Into<Body>, code: StatusCode) -> Result<Response> {
+pub(crate) fn respond(body: impl Into<Body>, code: StatusCode) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
 }
 
 /// Joins the stored texts: nothing is parsed, however many there are.
@@ -140,10 +140,10 @@ fn plain_list(kind: &Kind, listing: &Listing, metadata: &Value) -> Result<Vec<u8
 }
 
 fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {
-    if !kind.renamed.is_empty() {
-        out.extend_from_slice(at_version(kind, object, revision)?.to_string().as_bytes());
-    } else {
+    if kind.renamed.is_empty() {
         object::with_version(&object.body, revision, out);
+    } else {
+        out.extend_from_slice(at_version(kind, object, revision)?.to_string().as_bytes());
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl FromRequestParts<AppState> for Call {
             .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {error}")).into_response())?;
         let caller =
             parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized().into_response())?;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.to_string()).unwrap_or_default();
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let mut client = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("").to_owned();
         client.truncate(MAX_CLIENT_BYTES);
         let actor = Actor { user: caller.user.clone(), client, request_id };

@@ -70,7 +70,7 @@ pub(crate) async fn delete(call: Call, body: Body) -> Result<Response> {
     match call.delete_named(call.name(), &options).await? {
         Deleted::Gone(object) => Ok(Json(success(call.kind(), &object)).into_response()),
         Deleted::Terminating(object) => answer.stored(call.kind(), &object, StatusCode::OK),
-        Deleted::WouldTerminate(value) => answer.served(call.kind(), &value, StatusCode::OK),
+        Deleted::WouldTerminate(value) => Ok(answer.served(call.kind(), &value, StatusCode::OK)),
     }
 }
 

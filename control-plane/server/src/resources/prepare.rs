@@ -33,7 +33,9 @@ pub(crate) fn check_fields(
     match validation {
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Warn => {
-            findings.into_iter().for_each(|finding| warnings.push(finding));
+            for finding in findings {
+                warnings.push(finding);
+            }
             Ok(())
         }
         FieldValidation::Strict if findings.is_empty() => Ok(()),

@@ -220,7 +220,7 @@ impl Call {
     fn answer_update(&self, answer: &Answer, updated: Updated, warnings: &Warnings) -> Result<Response> {
         let response = match updated {
             Updated::Stored(stored) => answer.stored(self.kind(), &stored, StatusCode::OK)?,
-            Updated::DryRun(value) => answer.served(self.kind(), &value, StatusCode::OK)?,
+            Updated::DryRun(value) => answer.served(self.kind(), &value, StatusCode::OK),
             Updated::Lost => return Err(ApiError::modified(self.kind(), self.name())),
         };
         Ok(warnings.onto(response))

@@ -23,11 +23,11 @@ use crate::{
 };
 
 /// How often a watcher that takes bookmarks gets one.
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// How long before the end of a watch its last bookmark comes.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// When a watch ends whose client named no time. Clients reconnect then, which spreads them over replicas.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(45 * 60);
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 /// Changes that are ready are joined into chunks of about this size.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -37,7 +37,7 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
     let (initial, watch, revision) = match started {
         Ok(started) => started,
         // History that is gone is said in the stream: so clients tell it from a broken request.
-        Err(error) if error.reason() == "Expired" => return respond(error_line(&error), StatusCode::OK),
+        Err(error) if error.reason() == "Expired" => return Ok(respond(error_line(&error), StatusCode::OK)),
         Err(error) => return Err(error),
     };
     let now = Instant::now();
@@ -55,7 +55,7 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
         ends,
         done: false,
     };
-    respond(Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)), StatusCode::OK)
+    Ok(respond(Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)), StatusCode::OK))
 }
 
 fn last_bookmark_after(options: &ListOptions) -> Duration {
