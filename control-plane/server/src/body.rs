@@ -319,7 +319,7 @@ mod tests {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let previous = vec![format!("*a{}", level - 1); 10].join(", ");
-            text.push_str(&format!("a{level}: &a{level} [{previous}]\n"));
+            writeln!(text, "a{level}: &a{level} [{previous}]").unwrap();
         }
         assert_eq!(yaml(text.as_bytes()).unwrap_err().code().as_u16(), 400);
     }

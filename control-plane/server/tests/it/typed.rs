@@ -29,7 +29,7 @@ async fn kube_rs_creates_reads_changes_and_deletes() {
     assert_eq!(patched.metadata.generation, Some(2));
     assert_eq!(
         orders.list(&ListParams::default().fields("status.phase=Pending")).await.unwrap().items,
-        [patched.clone()]
+        std::slice::from_ref(&patched)
     );
     let mut replaced = patched;
     replaced.spec.hold = true;
