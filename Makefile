@@ -1,7 +1,8 @@
 # The commands of DropMate. `make up` and `make test` are all a newcomer needs.
 
 CARGO ?= cargo
-PROFILE ?= release
+# The debug build is there in half the time, and fast enough for the demo; `make up PROFILE=release` for real use.
+PROFILE ?= dev
 
 .PHONY: up demo-check test lint bench generate build help
 
