@@ -149,6 +149,10 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     if business.agents.dispatch {
         let client = client(&control_plane, "dispatch");
         let config = dropmate_dispatch::Config::new(clock.clone(), uuid::Uuid::new_v4().to_string());
+        control_plane.register_metrics(|registry| {
+            config.metrics.register(registry);
+            config.metrics.agent.register(registry);
+        });
         tasks.spawn(dropmate_dispatch::run(client, config, stop_agents.clone()));
     }
     if simulate {

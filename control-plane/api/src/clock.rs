@@ -23,14 +23,14 @@ pub struct Clock {
 impl Clock {
     /// A clock whose business time equals its system time.
     pub fn real(system: Now) -> Self {
-        let origin = system();
+        let origin = to_the_microsecond(system());
         Self { system, system_origin: origin, business_origin: origin, speed: 1.0 }
     }
 
     /// A clock whose business time starts at `start` now and runs `speed` times as fast as `system`.
     pub fn scaled(system: Now, start: Timestamp, speed: f64) -> Self {
         let origin = system();
-        Self { system, system_origin: origin, business_origin: start, speed }
+        Self { system, system_origin: origin, business_origin: to_the_microsecond(start), speed }
     }
 
     /// System time.
@@ -61,6 +61,11 @@ impl Clock {
         let ahead = business.duration_since(self.business_now()).as_secs_f64() / self.speed;
         std::time::Duration::try_from_secs_f64(ahead.max(0.0)).unwrap_or_default()
     }
+}
+
+/// Business times are written into resources, where nanoseconds are noise.
+fn to_the_microsecond(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 impl fmt::Debug for Clock {

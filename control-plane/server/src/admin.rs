@@ -1,6 +1,10 @@
 //! What operators and clients ask about the server itself: probes, metrics, clock.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -19,7 +23,7 @@ use crate::{gateway::no_such_task, state::AppState};
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The admin port: everything, for whoever may reach it. Never public.
-pub(crate) fn admin_routes(state: AppState, registry: Arc<Registry>) -> Router {
+pub(crate) fn admin_routes(state: AppState, registry: Arc<Mutex<Registry>>) -> Router {
     let metrics = Router::new().route("/metrics", get(metrics)).with_state(registry);
     Router::new()
         .route("/livez", get(async || "ok\n"))
@@ -55,9 +59,9 @@ async fn clock(State(state): State<AppState>) -> Response {
     .into_response()
 }
 
-async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+async fn metrics(State(registry): State<Arc<Mutex<Registry>>>) -> Response {
     let mut text = String::new();
-    match encode(&mut text, &registry) {
+    match encode(&mut text, &registry.lock().unwrap_or_else(PoisonError::into_inner)) {
         Ok(()) => {
             ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
         }

@@ -31,7 +31,10 @@ mod target;
 mod tls;
 mod tokens;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use anyhow::Context;
 pub use args::{Args, Config};
@@ -58,7 +61,7 @@ pub struct ControlPlane {
     tokens: Tokens,
     bounds: Bounds,
     metrics: Metrics,
-    registry: Arc<Registry>,
+    registry: Arc<Mutex<Registry>>,
     /// `None` in memory: nothing is kept and nothing listens.
     edge: Option<Arc<Edge>>,
 }
@@ -92,7 +95,12 @@ impl ControlPlane {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
         tokio::spawn(namespaces::run(state.clone()));
-        Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(registry), edge }
+        Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
+    }
+
+    /// Adds the metrics of what runs in this process beside the control plane (an agent) to `/metrics` of the admin port.
+    pub fn register_metrics(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Both clocks.

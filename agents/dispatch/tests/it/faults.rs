@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use super::city::{City, Fate};
 
-/// A day's worth at once, with one request in seven going wrong and agents being replaced, in good order or not.
+/// A rush at once, with one write in eight going wrong and agents being replaced, in good order or not.
 const ORDERS: usize = 100;
 const DRIVERS: usize = 20;
 
