@@ -5,8 +5,8 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         apply::ApplyArgs, bootstrap::BootstrapArgs, convert::ConvertArgs, crds::CrdsArgs, delete::DeleteArgs,
-        describe::DescribeArgs, explain::ExplainArgs, get::GetArgs, summary::SummaryArgs, up::UpArgs,
-        version::VersionArgs,
+        describe::DescribeArgs, explain::ExplainArgs, get::GetArgs, migrate::MigrateArgs, summary::SummaryArgs,
+        up::UpArgs, version::VersionArgs,
     },
     connection::ConnectionArgs,
 };
@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     Explain(ExplainArgs),
     Delete(DeleteArgs),
+    Migrate(MigrateArgs),
     Convert(ConvertArgs),
     Crds(CrdsArgs),
     Summary(SummaryArgs),

@@ -8,6 +8,7 @@ pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod migrate;
 pub(crate) mod summary;
 pub(crate) mod up;
 pub(crate) mod version;

@@ -51,6 +51,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
             commands::crds::run(&args);
             Ok(())
         }
+        Command::Migrate(args) => commands::migrate::run(args).await,
         Command::Summary(args) => commands::summary::run(&connection, args).await,
         Command::Bootstrap(args) => commands::bootstrap::run(&connection, args),
         Command::Version(args) => commands::version::run(&connection, args).await,

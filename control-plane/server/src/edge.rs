@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use dropmate_store::{Now, Options, Store};
+use dropmate_store::{Now, Options, Postgres, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, PublicUrl},
+    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, Database, PublicUrl},
     datadir::DataDir,
     kubeconfig,
     metrics::Metrics,
@@ -25,6 +25,8 @@ use crate::{
 
 /// How often old history is removed: Leases, kept for ten minutes, are what piles up first.
 const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
+/// The file of the store in a data dir.
+pub(crate) const CONTROL_DB: &str = "control.db";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
@@ -82,11 +84,21 @@ impl Edge {
         })
     }
 
-    /// The store of this data dir.
-    pub(crate) async fn store(&self, now: Now) -> anyhow::Result<Store> {
-        let path = self.dir.database("control.db")?;
+    /// The store: of this data dir, or in PostgreSQL.
+    pub(crate) async fn store(&self, config: &Config, now: Now) -> anyhow::Result<Store> {
         let options = Options { compact_every: Some(COMPACT_INTERVAL), ..Options::default() };
-        Store::sqlite(&path, now, options).await.with_context(|| format!("cannot open {}", path.display()))
+        match &config.database {
+            Database::Sqlite { .. } => {
+                let path = self.dir.database(CONTROL_DB)?;
+                Store::sqlite(&path, now, options).await.with_context(|| format!("cannot open {}", path.display()))
+            }
+            Database::Postgres { url } => {
+                if config.migrates {
+                    Postgres::migrate(url).await?;
+                }
+                Ok(Store::postgres(url, now, options).await?)
+            }
+        }
     }
 
     /// The static callers.

@@ -27,12 +27,8 @@ pub(crate) fn table(schema: &str) -> String {
     format!("{schema}.migrations")
 }
 
-/// What a PostgreSQL schema lacks. One that is newer than the program is refused.
-pub(crate) async fn plan(
-    connection: &mut PgConnection,
-    schema: &'static str,
-    migrations: &Migrator,
-) -> Result<Plan, OpenError> {
+/// The migrations that a PostgreSQL schema has had, in order.
+pub(crate) async fn applied(connection: &mut PgConnection, schema: &'static str) -> Result<Vec<i64>, OpenError> {
     let failed = |source: sqlx::Error| OpenError::Migrate { schema, source: MigrateError::Execute(source) };
     let table = table(schema);
     let there: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
@@ -40,12 +36,15 @@ pub(crate) async fn plan(
         .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    let applied: Vec<i64> = if there {
-        let versions = AssertSqlSafe(format!("SELECT version FROM {table} WHERE success ORDER BY version"));
-        sqlx::query_scalar(versions).fetch_all(&mut *connection).await.map_err(failed)?
-    } else {
-        Vec::new()
-    };
+    if !there {
+        return Ok(Vec::new());
+    }
+    let versions = AssertSqlSafe(format!("SELECT version FROM {table} WHERE success ORDER BY version"));
+    sqlx::query_scalar(versions).fetch_all(connection).await.map_err(failed)
+}
+
+/// What a schema lacks that has had these. One that is newer than the program is refused.
+pub(crate) fn plan(schema: &'static str, migrations: &Migrator, applied: &[i64]) -> Result<Plan, OpenError> {
     let version = applied.last().copied().unwrap_or(0);
     let known = newest(migrations);
     if version > known {

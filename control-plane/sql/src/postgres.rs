@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     OpenError,
-    migrate::{Plan, newer_or_failed, plan},
+    migrate::{Plan, applied, newer_or_failed, plan},
 };
 
 /// Connections that read the log beside the one that follows it. Most reads are answered from memory.
@@ -89,7 +89,8 @@ impl Postgres {
                 Err(source) => return Err(unreachable(&options, source)),
             }
         };
-        let checked = match plan(&mut connection, schema, migrations).await {
+        let found = applied(&mut connection, schema).await.and_then(|applied| plan(schema, migrations, &applied));
+        let checked = match found {
             Ok(Plan { pending, .. }) if pending.is_empty() => Ok(()),
             Ok(Plan { pending, .. }) => Err(OpenError::Older { schema, pending: pending.len() }),
             Err(error) => Err(error),
@@ -243,7 +244,8 @@ async fn connect_and_plan(
     migrations: &Migrator,
 ) -> Result<(PgConnection, Plan), OpenError> {
     let mut connection = connect(options).await.map_err(|source| unreachable(options, source))?;
-    let plan = plan(&mut connection, schema, migrations).await?;
+    let applied = applied(&mut connection, schema).await?;
+    let plan = plan(schema, migrations, &applied)?;
     Ok((connection, plan))
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use dropmate_sql::{OpenError, sqlite::Sqlite as Pools};
+use dropmate_sql::{OpenError, Plan, sqlite::Sqlite as Pools};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteRow};
@@ -30,6 +30,18 @@ impl Sqlite {
     /// Opens a file, makes it if it is not there, and migrates it. A file of a newer program is refused.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self { pools: Pools::open(path, "control", &MIGRATIONS).await? })
+    }
+
+    /// Brings a file up to date, makes it if it is not there, and tells what was done.
+    pub async fn migrate(path: &Path) -> Result<Plan, OpenError> {
+        let plan = Self::pending(path).await?;
+        Self::open(path).await?.pools.close().await;
+        Ok(plan)
+    }
+
+    /// What [`migrate`](Self::migrate) would do.
+    pub async fn pending(path: &Path) -> Result<Plan, OpenError> {
+        Pools::pending(path, "control", &MIGRATIONS).await
     }
 
     /// The connections, for tests that get in the way of the database.
