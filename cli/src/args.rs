@@ -4,8 +4,18 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        apply::ApplyArgs, convert::ConvertArgs, crds::CrdsArgs, delete::DeleteArgs, describe::DescribeArgs,
-        explain::ExplainArgs, get::GetArgs, summary::SummaryArgs, up::UpArgs, version::VersionArgs,
+        apply::ApplyArgs,
+        convert::ConvertArgs,
+        cordon::{CordonArgs, UncordonArgs},
+        crds::CrdsArgs,
+        delete::DeleteArgs,
+        describe::DescribeArgs,
+        drain::DrainArgs,
+        explain::ExplainArgs,
+        get::GetArgs,
+        summary::SummaryArgs,
+        up::UpArgs,
+        version::VersionArgs,
     },
     connection::ConnectionArgs,
 };
@@ -36,6 +46,9 @@ pub(crate) enum Command {
     Describe(DescribeArgs),
     Explain(ExplainArgs),
     Delete(DeleteArgs),
+    Cordon(CordonArgs),
+    Uncordon(UncordonArgs),
+    Drain(DrainArgs),
     Convert(ConvertArgs),
     Crds(CrdsArgs),
     Summary(SummaryArgs),

@@ -2,9 +2,11 @@
 
 pub(crate) mod apply;
 pub(crate) mod convert;
+pub(crate) mod cordon;
 pub(crate) mod crds;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod summary;

@@ -169,6 +169,11 @@ impl Connection {
         Ok(Self { client, server, namespace, namespace_given: args.namespace.is_some() })
     }
 
+    /// The path of our kinds in the namespace to work in.
+    pub(crate) fn ours(&self) -> String {
+        format!("/apis/{}/namespaces/{}", dropmate_api::API_VERSION, self.namespace)
+    }
+
     /// GET.
     pub(crate) async fn get(&self, path: &str) -> Outcome<Answer> {
         self.send(Method::GET, path, "application/json", None).await

@@ -9,6 +9,7 @@ mod kinds;
 mod manifest;
 mod mdrp;
 mod output;
+mod pages;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,9 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
+        Command::Cordon(args) => args.run(&connection).await,
+        Command::Uncordon(args) => args.run(&connection).await,
+        Command::Drain(args) => args.run(&connection).await,
         Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
         Command::Crds(args) => {
             commands::crds::run(&args);

@@ -9,6 +9,10 @@ mod bad_input;
 mod convert;
 #[path = "it/dependencies.rs"]
 mod dependencies;
+#[path = "it/drivers.rs"]
+mod drivers;
+#[path = "it/fake.rs"]
+mod fake;
 #[path = "it/get.rs"]
 mod get;
 #[path = "it/kubectl.rs"]
