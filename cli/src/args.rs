@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     commands::{
         apply::ApplyArgs,
+        completions::CompletionsArgs,
         convert::ConvertArgs,
         cordon::{CordonArgs, UncordonArgs},
         crds::CrdsArgs,
@@ -52,6 +53,7 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     Crds(CrdsArgs),
     Summary(SummaryArgs),
+    Completions(CompletionsArgs),
     Version(VersionArgs),
 }
 

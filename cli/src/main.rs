@@ -56,6 +56,10 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
             Ok(())
         }
         Command::Summary(args) => commands::summary::run(&connection, args).await,
+        Command::Completions(args) => {
+            commands::completions::run(&args);
+            Ok(())
+        }
         Command::Version(args) => commands::version::run(&connection, args).await,
     }
 }

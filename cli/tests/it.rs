@@ -5,6 +5,8 @@
 mod apply;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/completions.rs"]
+mod completions;
 #[path = "it/convert.rs"]
 mod convert;
 #[path = "it/dependencies.rs"]
