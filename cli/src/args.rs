@@ -14,6 +14,7 @@ use crate::{
         drain::DrainArgs,
         explain::ExplainArgs,
         get::GetArgs,
+        probe::ProbeArgs,
         summary::SummaryArgs,
         up::UpArgs,
         version::VersionArgs,
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     Crds(CrdsArgs),
     Summary(SummaryArgs),
+    Probe(ProbeArgs),
     Completions(CompletionsArgs),
     Version(VersionArgs),
 }

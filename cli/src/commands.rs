@@ -10,6 +10,7 @@ pub(crate) mod describe;
 pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod probe;
 pub(crate) mod summary;
 pub(crate) mod up;
 pub(crate) mod version;

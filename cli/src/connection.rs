@@ -1,5 +1,7 @@
 //! The connection to a control plane: which one, as whom, and requests with deadlines.
 
+mod probe;
+
 use std::{
     env,
     fmt::{self, Write as _},
@@ -18,6 +20,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use self::probe::probe;
 use crate::failure::{Failure, Outcome};
 
 /// A server on the other side of the world answers a handshake within this.

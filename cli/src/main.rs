@@ -56,6 +56,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
             Ok(())
         }
         Command::Summary(args) => commands::summary::run(&connection, args).await,
+        Command::Probe(args) => commands::probe::run(&connection, args).await,
         Command::Completions(args) => {
             commands::completions::run(&args);
             Ok(())

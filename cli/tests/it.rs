@@ -19,6 +19,8 @@ mod fake;
 mod get;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/probe.rs"]
+mod probe;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/up.rs"]
