@@ -18,6 +18,7 @@ use crate::{
         summary::SummaryArgs,
         up::UpArgs,
         version::VersionArgs,
+        watch::WatchArgs,
     },
     connection::ConnectionArgs,
 };
@@ -45,6 +46,7 @@ pub(crate) enum Command {
     Up(Box<UpArgs>),
     Apply(ApplyArgs),
     Get(GetArgs),
+    Watch(WatchArgs),
     Describe(DescribeArgs),
     Explain(ExplainArgs),
     Delete(DeleteArgs),

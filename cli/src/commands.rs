@@ -14,3 +14,4 @@ pub(crate) mod probe;
 pub(crate) mod summary;
 pub(crate) mod up;
 pub(crate) mod version;
+pub(crate) mod watch;

@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod connection;
 mod failure;
+mod follow;
 mod kinds;
 mod manifest;
 mod mdrp;
@@ -44,6 +45,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Up(args) => commands::up::run(*args).await,
         Command::Apply(args) => commands::apply::run(&connection, args).await,
         Command::Get(args) => commands::get::run(&connection, args).await,
+        Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,

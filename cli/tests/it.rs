@@ -25,3 +25,5 @@ mod probe;
 mod support;
 #[path = "it/up.rs"]
 mod up;
+#[path = "it/watch.rs"]
+mod watch;
