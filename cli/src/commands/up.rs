@@ -240,7 +240,7 @@ fn ended_early(what: &str, ended: Result<anyhow::Result<()>, tokio::task::JoinEr
 }
 
 /// Waits for SIGTERM or Ctrl-C.
-async fn signals() -> std::io::Result<()> {
+pub(crate) async fn signals() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
