@@ -100,7 +100,7 @@ impl Token {
             match header(&self.file) {
                 Ok(header) => known.header = header,
                 Err(error) => {
-                    tracing::warn!(%error, "the token file cannot be read again; the last token stays in use")
+                    tracing::warn!(%error, "the token file cannot be read again; the last token stays in use");
                 }
             }
         }

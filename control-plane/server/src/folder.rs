@@ -53,7 +53,7 @@ impl fmt::Display for Owner {
 #[derive(Clone, Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
-    folder_mode: u32,
+    own_mode: u32,
     file_mode: u32,
     owner: Option<Owner>,
 }
@@ -61,12 +61,12 @@ pub(crate) struct Folder {
 impl Folder {
     /// One that only this process's user may enter.
     pub(crate) fn private(path: &Path) -> Self {
-        Self { path: path.to_owned(), folder_mode: 0o700, file_mode: 0o600, owner: None }
+        Self { path: path.to_owned(), own_mode: 0o700, file_mode: 0o600, owner: None }
     }
 
     /// One through which others may reach what is theirs; its files are for `owner`, to read.
     pub(crate) fn handed_out(path: &Path, owner: Option<Owner>) -> Self {
-        Self { path: path.to_owned(), folder_mode: 0o711, file_mode: 0o400, owner }
+        Self { path: path.to_owned(), own_mode: 0o711, file_mode: 0o400, owner }
     }
 
     /// The same for a folder inside.
@@ -94,9 +94,9 @@ impl Folder {
             return Ok(());
         }
         let make = || {
-            DirBuilder::new().recursive(true).mode(self.folder_mode).create(&self.path)?;
+            DirBuilder::new().recursive(true).mode(self.own_mode).create(&self.path)?;
             // The umask may have taken away what others need.
-            fs::set_permissions(&self.path, Permissions::from_mode(self.folder_mode))
+            fs::set_permissions(&self.path, Permissions::from_mode(self.own_mode))
         };
         make().map_err(|error| FileError::Write(self.path.clone(), error))?;
         self.own(&self.path)

@@ -106,7 +106,7 @@ async fn a_leader_that_stood_still_for_longer_than_its_lease_steps_down_and_no_o
     old.signal("STOP");
     let stopped_at = Instant::now();
     new.ready(200, "leads").await;
-    assert!(stopped_at.elapsed() > DURATION - Duration::from_secs(6), "{:?}", stopped_at.elapsed());
+    assert!(stopped_at.elapsed() > DURATION / 2, "{:?}", stopped_at.elapsed());
     // The flood goes on while both run: the old one still believes that it leads.
     old.signal("CONT");
     old.logs("this process leads no more").await;
@@ -187,8 +187,8 @@ async fn flags_and_files_that_are_wrong_end_it_and_are_told_by_name() {
     let dir = Server::start().await.end().await.0;
     let file = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (token, ca, missing) = (file("tokens/dispatch.token"), file("tls/ca.crt"), file("missing"));
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
     let server = ["--server", "https://127.0.0.1:1"];
     for (flags, told) in [
         (vec!["--token-file", &missing], vec!["--token-file", &missing, "No such file"]),

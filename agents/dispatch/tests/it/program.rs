@@ -228,7 +228,7 @@ pub(crate) struct Ended {
 /// The program, on a free admin port unless the flags say more.
 fn program(flags: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dropmate-dispatch"));
-    if !flags.iter().any(|flag| *flag == "--admin-listen") {
+    if !flags.contains(&"--admin-listen") {
         command.args(["--admin-listen", "127.0.0.1:0"]);
     }
     command.args(flags);

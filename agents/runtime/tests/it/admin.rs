@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 /// Longer than anything here may take.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn served(routes: Router) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
     let listener = bind(Some("127.0.0.1:0".parse().unwrap()), 0).await.unwrap();

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::Context;
-use http::Uri;
+use http::{Uri, uri::PathAndQuery};
 
 use super::{Fate, Pieces};
 use crate::{folder::Folder, tokens::new_token};
@@ -37,7 +37,7 @@ impl FromStr for Database {
         if !(postgres && host && database && !user.is_empty()) {
             return Err(refused());
         }
-        let rest = uri.path_and_query().map(|rest| rest.as_str()).unwrap_or_default();
+        let rest = uri.path_and_query().map(PathAndQuery::as_str).unwrap_or_default();
         Ok(Self { user: user.to_owned(), rest: format!("{address}{rest}") })
     }
 }

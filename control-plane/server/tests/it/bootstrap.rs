@@ -141,9 +141,10 @@ fn a_caller_whose_line_was_taken_out_stays_out() {
     let wanted = wanted(&dir);
     run(&wanted);
     let csv = wanted.out.join("tokens.csv");
-    let without: String = fs::read_to_string(&csv).unwrap().lines().skip(1).map(|line| format!("{line}\n")).collect();
+    let before = fs::read_to_string(&csv).unwrap();
+    let (_, without) = before.split_once('\n').unwrap();
     fs::remove_file(&csv).unwrap();
-    fs::write(&csv, &without).unwrap();
+    fs::write(&csv, without).unwrap();
     run(&wanted);
     assert_eq!(fs::read_to_string(&csv).unwrap(), without);
 }
