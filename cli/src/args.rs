@@ -4,8 +4,9 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        apply::ApplyArgs, convert::ConvertArgs, crds::CrdsArgs, delete::DeleteArgs, describe::DescribeArgs,
-        explain::ExplainArgs, get::GetArgs, summary::SummaryArgs, up::UpArgs, version::VersionArgs,
+        apply::ApplyArgs, bootstrap::BootstrapArgs, convert::ConvertArgs, crds::CrdsArgs, delete::DeleteArgs,
+        describe::DescribeArgs, explain::ExplainArgs, get::GetArgs, summary::SummaryArgs, up::UpArgs,
+        version::VersionArgs,
     },
     connection::ConnectionArgs,
 };
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Convert(ConvertArgs),
     Crds(CrdsArgs),
     Summary(SummaryArgs),
+    Bootstrap(BootstrapArgs),
     Version(VersionArgs),
 }
 

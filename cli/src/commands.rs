@@ -1,6 +1,7 @@
 //! The commands, one a file: each takes its arguments, asks the server, and hands what it found to `output`.
 
 pub(crate) mod apply;
+pub(crate) mod bootstrap;
 pub(crate) mod convert;
 pub(crate) mod crds;
 pub(crate) mod delete;

@@ -40,7 +40,7 @@ pub(crate) struct ConnectionArgs {
     pub(crate) namespace: Option<String>,
     /// The server's address: https://host:port.
     #[arg(long, global = true, env = "DROPMATE_SERVER", value_name = "URL")]
-    server: Option<http::Uri>,
+    pub(crate) server: Option<http::Uri>,
     /// The bearer token to send.
     #[arg(long, global = true, env = "DROPMATE_TOKEN", hide_env_values = true)]
     token: Option<String>,

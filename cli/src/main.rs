@@ -52,6 +52,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
             Ok(())
         }
         Command::Summary(args) => commands::summary::run(&connection, args).await,
+        Command::Bootstrap(args) => commands::bootstrap::run(&connection, args),
         Command::Version(args) => commands::version::run(&connection, args).await,
     }
 }

@@ -5,6 +5,8 @@
 mod apply;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/bootstrap.rs"]
+mod bootstrap;
 #[path = "it/convert.rs"]
 mod convert;
 #[path = "it/dependencies.rs"]

@@ -190,7 +190,7 @@ fn sans(asked: Vec<String>, listen: &SocketAddr, public_url: Option<&PublicUrl>)
 }
 
 /// Whether a certificate can carry it: an address, or letters, digits, dots, dashes and a leading `*.`.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let letters = |label: &str| {
         !label.is_empty()

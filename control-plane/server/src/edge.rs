@@ -25,7 +25,7 @@ use crate::{
 
 /// How often old history is removed: Leases, kept for ten minutes, are what piles up first.
 const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
-const KUBECONFIG: &str = "admin.kubeconfig";
+pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
 #[derive(Debug)]
@@ -57,18 +57,19 @@ impl Edge {
         };
         let admin = bind_admin(config.admin_listen).await?;
         let (bound, admin_bound) = (main.local_addr()?, admin.local_addr()?);
-        let tls = Tls::open(&config.tls, &dir, &config.clock)?;
+        let tls = Tls::open(&config.tls, &dir.folder.folder("tls"), &config.clock)?;
         let token_file = token_file(&dir, config.token_auth_file.as_deref());
-        tokens::make_missing(&dir, &token_file)?;
+        let tokens = dir.folder.folder("tokens");
+        tokens::make_missing(&tokens, &token_file).context("--token-auth-file")?;
         let local_url = kubeconfig::local_url(bound);
-        let kubeconfig = match tokens::operator_token(&dir)? {
+        let kubeconfig = match tokens::operator_token(&tokens)? {
             None => None,
             Some(token) => {
                 // A certificate of the user's own is good for its public name, ours for this machine's addresses.
                 let public = config.public_url.as_ref().filter(|_| !tls.is_own()).map(PublicUrl::as_text);
                 let server = public.as_deref().unwrap_or(&local_url);
-                dir.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
-                Some(dir.join(KUBECONFIG))
+                dir.folder.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
+                Some(dir.folder.join(KUBECONFIG))
             }
         };
         Ok(Self {
@@ -90,7 +91,7 @@ impl Edge {
 
     /// The static callers.
     pub(crate) fn tokens(&self, file: Option<&Path>) -> anyhow::Result<Tokens> {
-        Tokens::load(token_file(&self.dir, file))
+        Tokens::load(token_file(&self.dir, file)).context("--token-auth-file")
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -128,7 +129,7 @@ impl Edge {
 }
 
 fn token_file(dir: &DataDir, given: Option<&Path>) -> PathBuf {
-    given.map_or_else(|| dir.join("tokens.csv"), Path::to_owned)
+    given.map_or_else(|| dir.folder.join("tokens.csv"), Path::to_owned)
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
