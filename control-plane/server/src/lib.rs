@@ -4,6 +4,7 @@
 
 mod accept;
 mod admin;
+mod archive;
 pub mod args;
 mod body;
 pub mod bootstrap;
@@ -12,6 +13,7 @@ pub mod datadir;
 mod discovery;
 mod edge;
 mod error;
+mod expiry;
 mod folder;
 mod gateway;
 mod kubeconfig;
@@ -100,6 +102,7 @@ impl ControlPlane {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
         tokio::spawn(namespaces::run(state.clone()));
+        tokio::spawn(expiry::run(state.clone()));
         Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
