@@ -271,7 +271,12 @@ fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
 }
 
 fn migration_options(url: &str) -> Result<PgConnectOptions, OpenError> {
-    Ok(options(url)?.options([("lock_timeout", MIGRATION_LOCK_TIMEOUT), ("statement_timeout", "0")]))
+    Ok(options(url)?.options([
+        ("lock_timeout", MIGRATION_LOCK_TIMEOUT),
+        ("statement_timeout", "0"),
+        // That something is there already is no news.
+        ("client_min_messages", "warning"),
+    ]))
 }
 
 fn pool(connections: u32) -> PgPoolOptions {
