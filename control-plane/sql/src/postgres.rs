@@ -267,7 +267,9 @@ fn is_locked(error: &sqlx::migrate::MigrateError) -> bool {
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(|source| OpenError::Url { source })?;
     // Its owner logs what went wrong, once; statements are long and bodies are nobody's business.
-    Ok(options.application_name("dropmate").disable_statement_logging())
+    let options = options.application_name("dropmate").disable_statement_logging();
+    // Compiling a statement of ours to machine code takes a hundred times as long as carrying it out.
+    Ok(options.options([("jit", "off")]))
 }
 
 fn migration_options(url: &str) -> Result<PgConnectOptions, OpenError> {
