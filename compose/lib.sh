@@ -8,9 +8,10 @@ UP_SECONDS=${UP_SECONDS:-180}
 work=$(mktemp -d)
 chmod 0711 "$work"
 
+# Without the settings of whoever runs this.
+for name in $(compgen -e DROPMATE_; compgen -e COMPOSE_); do unset "$name"; done
 project=dropmate-$1-$$
 export DROPMATE_BINARIES=prebuilt DROPMATE_TAG=$project DROPMATE_SECRETS=$work/secrets
-# Without the settings of whoever runs this.
 compose() { docker compose --env-file /dev/null --project-name "$project" --file compose/compose.yaml "$@"; }
 # Also what only runs once.
 whole() { compose --profile setup --profile tools "$@"; }
