@@ -1,5 +1,7 @@
 //! The connection to a control plane: which one, as whom, and requests with deadlines.
 
+mod probe;
+
 use std::{
     env,
     fmt::{self, Write as _},
@@ -18,6 +20,7 @@ use kube::{
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(crate) use self::probe::probe;
 use crate::failure::{Failure, Outcome};
 
 /// A server on the other side of the world answers a handshake within this.
@@ -40,7 +43,7 @@ pub(crate) struct ConnectionArgs {
     pub(crate) namespace: Option<String>,
     /// The server's address: https://host:port.
     #[arg(long, global = true, env = "DROPMATE_SERVER", value_name = "URL")]
-    server: Option<http::Uri>,
+    pub(crate) server: Option<http::Uri>,
     /// The bearer token to send.
     #[arg(long, global = true, env = "DROPMATE_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -167,6 +170,11 @@ impl Connection {
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).with_context(|| format!("cannot use the configuration for {server}"))?;
         Ok(Self { client, server, namespace, namespace_given: args.namespace.is_some() })
+    }
+
+    /// The path of our kinds in the namespace to work in.
+    pub(crate) fn ours(&self) -> String {
+        format!("/apis/{}/namespaces/{}", dropmate_api::API_VERSION, self.namespace)
     }
 
     /// GET.

@@ -5,10 +5,12 @@ mod args;
 mod commands;
 mod connection;
 mod failure;
+mod follow;
 mod kinds;
 mod manifest;
 mod mdrp;
 mod output;
+mod pages;
 
 use std::process::ExitCode;
 
@@ -43,15 +45,26 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Up(args) => commands::up::run(*args).await,
         Command::Apply(args) => commands::apply::run(&connection, args).await,
         Command::Get(args) => commands::get::run(&connection, args).await,
+        Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
+        Command::Cordon(args) => args.run(&connection).await,
+        Command::Uncordon(args) => args.run(&connection).await,
+        Command::Drain(args) => args.run(&connection).await,
         Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
         Command::Crds(args) => {
             commands::crds::run(&args);
             Ok(())
         }
+        Command::Migrate(args) => commands::migrate::run(args).await,
         Command::Summary(args) => commands::summary::run(&connection, args).await,
+        Command::Bootstrap(args) => commands::bootstrap::run(&connection, args),
+        Command::Probe(args) => commands::probe::run(&connection, args).await,
+        Command::Completions(args) => {
+            commands::completions::run(&args);
+            Ok(())
+        }
         Command::Version(args) => commands::version::run(&connection, args).await,
     }
 }

@@ -67,7 +67,7 @@ pub(crate) fn note(text: impl AsRef<str>) {
 
 /// Tells of something wrong.
 pub(crate) fn error(text: impl AsRef<str>) {
-    let style = if colours(io::stderr().is_terminal()) { colour(AnsiColor::Red).bold() } else { Style::new() };
+    let style = if wants_colours(io::stderr().is_terminal()) { colour(AnsiColor::Red).bold() } else { Style::new() };
     note(format!("{style}error:{style:#} {}", text.as_ref()));
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn is_terminal() -> bool {
 
 /// Colours the text if a person reads standard output.
 pub(crate) fn painted(text: &str, colour_: AnsiColor) -> String {
-    if !colours(is_terminal()) {
+    if !colours() {
         return text.to_owned();
     }
     let style = colour(colour_);
@@ -89,7 +89,12 @@ fn colour(colour: AnsiColor) -> Style {
     Style::new().fg_color(Some(Color::Ansi(colour)))
 }
 
+/// Whether standard output is read by a person who wants colours.
+pub(crate) fn colours() -> bool {
+    wants_colours(is_terminal())
+}
+
 /// Colour only for people, and not for those who asked for none (no-color.org).
-fn colours(terminal: bool) -> bool {
+fn wants_colours(terminal: bool) -> bool {
     terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

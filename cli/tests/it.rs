@@ -5,15 +5,27 @@
 mod apply;
 #[path = "it/bad_input.rs"]
 mod bad_input;
+#[path = "it/bootstrap.rs"]
+mod bootstrap;
+#[path = "it/completions.rs"]
+mod completions;
 #[path = "it/convert.rs"]
 mod convert;
 #[path = "it/dependencies.rs"]
 mod dependencies;
+#[path = "it/drivers.rs"]
+mod drivers;
+#[path = "it/fake.rs"]
+mod fake;
 #[path = "it/get.rs"]
 mod get;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/probe.rs"]
+mod probe;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/up.rs"]
 mod up;
+#[path = "it/watch.rs"]
+mod watch;

@@ -6,10 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dropmate_agent::{Election, Now, Recorder, Term, Ticks, call::with_deadline};
+use dropmate_agent::{Election, Now, Recorder, Stage, Standing, Term, Ticks, call::with_deadline};
 use dropmate_api::Clock;
 use kube::Client;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 mod act;
@@ -49,12 +49,26 @@ pub struct Config {
     pub tick: Duration,
     /// What it counts.
     pub metrics: Metrics,
+    /// The address of its admin port that the lease tells while it leads.
+    pub address: Option<String>,
+    /// Says how far it is.
+    pub standing: Standing,
+    /// To be notified when `clock` was set to another time, so that what is due is computed anew.
+    pub clock_moved: Arc<Notify>,
 }
 
 impl Config {
     /// The usual settings.
     pub fn new(clock: Clock, identity: impl Into<String>) -> Self {
-        Self { clock, identity: identity.into(), tick: TICK, metrics: Metrics::default() }
+        Self {
+            clock,
+            identity: identity.into(),
+            tick: TICK,
+            metrics: Metrics::default(),
+            address: None,
+            standing: Standing::default(),
+            clock_moved: Arc::default(),
+        }
     }
 }
 
@@ -67,11 +81,15 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     let (recorder, events_written) =
         Recorder::start(client.clone(), "dropmate-dispatch", &config.identity, now.clone());
     let world = World::watch(&client);
-    let mut election = Election::new(client.clone(), SYSTEM_NAMESPACE, LEASE, &config.identity, now, shutdown);
+    let mut election = Election::new(client.clone(), SYSTEM_NAMESPACE, LEASE, &config.identity, now, shutdown)
+        .advertise(config.address.clone());
+    config.standing.set(Stage::StandsBy);
     while let Some(term) = election.win().await {
         let writer = Writer::new(client.clone(), config.clock.clone(), &term);
         let acts = Acts::new(writer, recorder.clone(), config.metrics.clone(), term.ended().clone());
+        config.standing.set(Stage::Syncing);
         lead(&world, &acts, &term, &config).await;
+        config.standing.set(Stage::StandsBy);
         term.resign().await;
     }
     drop(recorder);
@@ -85,10 +103,20 @@ async fn lead(world: &World, acts: &Acts, term: &Term, config: &Config) {
     if term.ended().run_until_cancelled(world.synced()).await.is_none() {
         return;
     }
+    config.standing.set(Stage::Leads);
     let mut businesses = Businesses::new(world.namespaces());
     let mut ticks = Ticks::new(world.caches(), config.tick);
     ticks.wake_at(Some(Instant::now()));
-    while let Some(dirty) = ticks.next(term.ended()).await {
+    loop {
+        let dirty = tokio::select! {
+            biased;
+            dirty = ticks.next(term.ended()) => dirty,
+            () = config.clock_moved.notified() => {
+                ticks.wake_at(businesses.wake_at(&config.clock));
+                continue;
+            }
+        };
+        let Some(dirty) = dirty else { return };
         let tasks = businesses.plan(world, dirty, &config.clock, &config.metrics);
         let report = acts.carry_out(tasks).await;
         businesses.learn(&report);

@@ -1,4 +1,4 @@
-//! The dispatch agent against the real API in process, under paused time.
+//! The dispatch agent against the real API: in process under paused time, and as a program over HTTPS.
 
 #[cfg(test)]
 mod it {
@@ -7,4 +7,6 @@ mod it {
     mod conditions;
     mod faults;
     mod leading;
+    mod over_https;
+    mod program;
 }

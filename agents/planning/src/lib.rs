@@ -92,7 +92,7 @@ pub fn step(memory: &mut Memory, snapshot: &Snapshot, now: Timestamp) -> Plan {
     let depots = by_name(&snapshot.depots, false, |depot| world::name(depot.metadata.name.as_ref()));
     world.sync(&orders, &drivers, &depots, &snapshot.policy, now);
     settle::settle(world, seconds);
-    plan::insert_queue(world, seconds);
+    plan::insert_queue(world, now);
     improve::improve(world, seconds);
 
     let mut life = Vec::new();

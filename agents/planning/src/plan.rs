@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use dropmate_api::policy::DispatchMode;
+use jiff::Timestamp;
 
 use crate::{
     candidates::{self, Prospect},
@@ -19,7 +20,8 @@ use crate::{
 pub(crate) const RETRY_SECONDS: Seconds = 30;
 
 /// Plans every order of the queue.
-pub(crate) fn insert_queue(world: &mut World, now: Seconds) {
+pub(crate) fn insert_queue(world: &mut World, moment: Timestamp) {
+    let now = moment.as_second();
     for position in 0..world.order_ids.len() {
         let id = world.order_ids[position];
         let slot = world.order(id);
@@ -43,16 +45,17 @@ pub(crate) fn insert_queue(world: &mut World, now: Seconds) {
     for order in queue {
         let slot = world.order(order);
         if slot.stage == Stage::Open && slot.planned.is_none() {
-            insert(world, order, now);
+            insert(world, order, moment);
         }
     }
 }
 
-fn insert(world: &mut World, order: OrderId, now: Seconds) {
-    if world.order(order).seen.placed_at().is_some_and(|at| moment::ceil(at) > now) {
-        // Released, and then given a later placement: nothing is planned before it.
+fn insert(world: &mut World, order: OrderId, moment: Timestamp) {
+    let now = moment.as_second();
+    if let Some(placed_at) = world.order(order).seen.placed_at().filter(|at| *at > moment) {
+        // Released, and then given a later placement: nothing is planned before it, and it is tried again then.
         let fleet = world.fleet_version;
-        world.order_mut(order).tried_at = Some((now, fleet));
+        world.order_mut(order).tried_at = Some((moment::ceil(placed_at) - RETRY_SECONDS, fleet));
         return;
     }
     let prospects = candidates::nearby(world, order, now);

@@ -111,7 +111,7 @@ where
                 synced.send_replace(true);
             }
             Err(error) => {
-                tracing::warn!(%kind, error = &error as &dyn std::error::Error, "a watch was cut and will be taken up again");
+                tracing::warn!(%kind, error = crate::reach::chain(&error), "a watch was cut and will be taken up again");
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::{Now, call, call::CallError};
+use crate::{Now, call, call::CallError, reach::chain};
 
 /// How long a lease lasts after its last renewal.
 pub const DURATION: Duration = Duration::from_secs(15);
@@ -32,11 +32,15 @@ pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a standby looks, and a holder tries again after a failure.
 pub const RETRY_EVERY: Duration = Duration::from_secs(1);
 
+/// Where the holder's admin port is found: an annotation of the lease.
+pub const ADDRESS: &str = "dropmate.dev/address";
+
 /// Takes part in the election of one lease.
 pub struct Election {
     api: Api<Lease>,
     name: String,
     holder: String,
+    address: Option<String>,
     now: Now,
     shutdown: CancellationToken,
     pause: Duration,
@@ -76,7 +80,22 @@ impl Election {
         shutdown: CancellationToken,
     ) -> Self {
         let api = Api::namespaced(client, namespace);
-        Self { api, name: name.to_owned(), holder: holder.to_owned(), now, shutdown, pause: Duration::ZERO }
+        Self {
+            api,
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            address: None,
+            now,
+            shutdown,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// The address that the lease tells while this process holds it ([`ADDRESS`]). A holder without one leaves none.
+    #[must_use]
+    pub fn advertise(mut self, address: Option<String>) -> Self {
+        self.address = address;
+        self
     }
 
     /// Stands by until this process leads. `None` once shut down.
@@ -97,7 +116,7 @@ impl Election {
                 Err(error) => {
                     tracing::warn!(
                         lease.name = self.name,
-                        error = &error as &dyn std::error::Error,
+                        error = chain(&error),
                         "the lease could not be looked at or taken"
                     );
                 }
@@ -107,7 +126,8 @@ impl Election {
 
     async fn campaign(&self, watched: &mut Option<(String, Instant)>) -> Result<Option<Term>, CallError> {
         let Some(held) = call(self.api.get_opt(&self.name)).await? else {
-            let metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            let mut metadata = ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() };
+            set_address(&mut metadata, self.address.clone());
             let asked_at = Instant::now();
             let lease = Lease { metadata, spec: Some(self.claim(0)) };
             let lease = call(self.api.create(&PostParams::default(), &lease)).await?;
@@ -119,7 +139,8 @@ impl Election {
             return Ok(None);
         }
         let asked_at = Instant::now();
-        let lease = Lease { spec: Some(self.claim(spec.lease_transitions.unwrap_or(0) + 1)), ..held };
+        let mut lease = Lease { spec: Some(self.claim(spec.lease_transitions.unwrap_or(0) + 1)), ..held };
+        set_address(&mut lease.metadata, self.address.clone());
         let lease = call(self.api.replace(&self.name, &PostParams::default(), &lease)).await?;
         Ok(Some(self.begin(lease, asked_at)))
     }
@@ -217,7 +238,7 @@ impl Renewal {
                 Ok(Err(error)) => {
                     tracing::warn!(
                         lease.name = self.lease.name_any(),
-                        error = &error as &dyn std::error::Error,
+                        error = chain(&error),
                         "the lease could not be renewed"
                     );
                 }
@@ -234,18 +255,22 @@ impl Renewal {
     /// Renews once; `false` if the lease is another's. A change by others that leaves it ours, or our own renewal whose
     /// answer was lost, is looked up and written over.
     async fn renew(&mut self, now: jiff::Timestamp) -> Result<bool, CallError> {
-        match self.write(|spec| spec.renew_time = Some(MicroTime(now))).await {
+        let renewed = |lease: &mut Lease| lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now));
+        match self.write(renewed).await {
             Err(CallError::LookAgain(_) | CallError::Gone(_)) => {}
             written => return written.map(|()| true),
         }
         if !self.look().await? {
             return Ok(false);
         }
-        self.write(|spec| spec.renew_time = Some(MicroTime(now))).await.map(|()| true)
+        self.write(renewed).await.map(|()| true)
     }
 
     async fn release(mut self) {
-        let give_back = |spec: &mut LeaseSpec| spec.holder_identity = Some(String::new());
+        let give_back = |lease: &mut Lease| {
+            lease.spec.get_or_insert_default().holder_identity = Some(String::new());
+            set_address(&mut lease.metadata, None);
+        };
         let mut released = self.write(give_back).await;
         if matches!(released, Err(CallError::LookAgain(_))) {
             released = match self.look().await {
@@ -258,15 +283,15 @@ impl Renewal {
         if let Err(error) = released {
             tracing::warn!(
                 lease.name = self.lease.name_any(),
-                error = &error as &dyn std::error::Error,
+                error = chain(&error),
                 "the lease was not given back and will run out"
             );
         }
     }
 
-    async fn write(&mut self, change: impl FnOnce(&mut LeaseSpec)) -> Result<(), CallError> {
+    async fn write(&mut self, change: impl FnOnce(&mut Lease)) -> Result<(), CallError> {
         let mut next = self.lease.clone();
-        change(next.spec.get_or_insert_default());
+        change(&mut next);
         self.lease = call(self.api.replace(&next.name_any(), &PostParams::default(), &next)).await?;
         Ok(())
     }
@@ -294,6 +319,14 @@ fn outlived(held: &Lease, watched: &mut Option<(String, Instant)>) -> bool {
             false
         }
     }
+}
+
+fn set_address(metadata: &mut ObjectMeta, address: Option<String>) {
+    let annotations = metadata.annotations.get_or_insert_default();
+    match address {
+        Some(address) => annotations.insert(ADDRESS.to_owned(), address),
+        None => annotations.remove(ADDRESS),
+    };
 }
 
 fn holder(lease: &Lease) -> Option<&str> {

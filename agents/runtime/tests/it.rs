@@ -1,7 +1,8 @@
-//! The agents' runtime against the real API in process, under paused time.
+//! The agents' runtime: against the real API in process, under paused time, and at real sockets.
 
 #[cfg(test)]
 mod it {
+    mod admin;
     mod cache;
     mod gate;
     mod lease;

@@ -40,9 +40,11 @@ pub(crate) struct ApplyArgs {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum DryRun {
+pub(crate) enum DryRun {
+    /// Not a dry run.
     #[default]
     None,
+    /// The server checks everything and keeps nothing.
     Server,
 }
 

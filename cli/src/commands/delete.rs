@@ -15,12 +15,11 @@ use crate::{
     kinds::{Kinds, Resource},
     manifest::{self, Documents, Manifest, Problem, manifests},
     output::{self, Format},
+    pages::{PAGE, following},
 };
 
 /// How often it is looked whether an object has gone.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How many objects a page of a selection holds.
-const PAGE: usize = 500;
 
 /// Delete objects and wait until they are gone.
 #[derive(Args, Debug)]
@@ -130,20 +129,22 @@ async fn by_name(connection: &Connection, kinds: &Kinds, args: &DeleteArgs) -> O
     Ok(doomed)
 }
 
-async fn selected(connection: &Connection, collection: &str, selector: Option<&str>) -> Outcome<Vec<String>> {
+/// The names of the objects with these labels; of all without any.
+pub(super) async fn selected(
+    connection: &Connection,
+    collection: &str,
+    selector: Option<&str>,
+) -> Outcome<Vec<String>> {
     let selector = selector.map(|selector| format!("&labelSelector={}", escape(selector))).unwrap_or_default();
     let mut names = Vec::new();
-    let mut next = String::new();
-    loop {
-        let path = format!("{collection}?limit={PAGE}{selector}{next}");
+    let mut next = Some(format!("{collection}?limit={PAGE}{selector}"));
+    while let Some(path) = next {
         let list = connection.get(&path).await?.accepted()?;
         let items = list["items"].as_array().into_iter().flatten();
         names.extend(items.filter_map(|item| Some(item.pointer("/metadata/name")?.as_str()?.to_owned())));
-        match list.pointer("/metadata/continue").and_then(Value::as_str) {
-            Some(token) if !token.is_empty() => next = format!("&continue={}", escape(token)),
-            _ => return Ok(names),
-        }
+        next = following(&list, &path);
     }
+    Ok(names)
 }
 
 /// The objects of the manifests, last first, and namespaces after everything that lives in them.

@@ -11,10 +11,8 @@ use crate::{
     failure::{Failure, Outcome},
     kinds::{Kinds, Resource},
     output,
+    pages::{PAGE, following},
 };
-
-/// How many objects a page holds, as with kubectl.
-const PAGE: usize = 500;
 
 /// List objects, or watch them.
 #[derive(Args, Debug)]
@@ -258,23 +256,4 @@ fn queries(connection: &Connection, target: &Target, args: &GetArgs) -> Outcome<
         return Err(anyhow!("names and selectors do not go together").into());
     }
     Ok(target.names.iter().map(|name| format!("{collection}/{}", escape(name))).collect())
-}
-
-/// The path of the next page.
-fn following(list: &Value, path: &str) -> Option<String> {
-    let token = list.pointer("/metadata/continue")?.as_str().filter(|token| !token.is_empty())?;
-    let base = path.split("&continue=").next().unwrap_or(path);
-    Some(format!("{base}&continue={}", escape(token)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_next_page_replaces_the_last_token() {
-        let list = json!({"metadata": {"continue": "a/b"}});
-        assert_eq!(following(&list, "/x?limit=5&continue=old"), Some("/x?limit=5&continue=a%2Fb".to_owned()));
-        assert_eq!(following(&json!({"metadata": {"continue": ""}}), "/x?limit=5"), None);
-    }
 }

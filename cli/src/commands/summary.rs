@@ -6,7 +6,6 @@ use clap::Args;
 use dropmate_api::Order;
 use dropmate_simulation::summary::{Summary, summarize};
 use jiff::SignedDuration;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -14,10 +13,9 @@ use crate::{
     connection::{Connection, ConnectionArgs, escape},
     failure::{Failure, Outcome},
     output::{self, Format, Grid},
+    pages::{PAGE, following},
 };
 
-/// How many orders a page holds.
-const PAGE: usize = 500;
 /// How often it is looked with --wait.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -75,15 +73,13 @@ async fn orders(connection: &Connection, args: &SummaryArgs) -> Outcome<Vec<Orde
     let selector = args.selector.as_ref().map(|selector| format!("&labelSelector={}", escape(selector)));
     let selector = selector.unwrap_or_default();
     let mut orders = Vec::new();
-    let mut next = String::new();
-    loop {
-        let mut list = connection.get(&format!("{collection}?limit={PAGE}{selector}{next}")).await?.accepted()?;
+    let mut next = Some(format!("{collection}?limit={PAGE}{selector}"));
+    while let Some(path) = next {
+        let mut list = connection.get(&path).await?.accepted()?;
         orders.extend(serde_json::from_value::<Vec<Order>>(list["items"].take())?);
-        match list.pointer("/metadata/continue").and_then(Value::as_str) {
-            Some(token) if !token.is_empty() => next = format!("&continue={}", escape(token)),
-            _ => return Ok(orders),
-        }
+        next = following(&list, &path);
     }
+    Ok(orders)
 }
 
 fn text(summary: &Summary) -> String {

@@ -133,7 +133,8 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     log(business.log_level.as_deref(), business.demo);
 
     let clock = clock(&business);
-    let control_plane = ControlPlane::open(Config::new(server, clock.clone())?).await.map_err(could_not_open)?;
+    let control_plane =
+        ControlPlane::open(Config::new(server, clock.clone())?.migrating()).await.map_err(could_not_open)?;
     let url = control_plane.url().context("an opened control plane has an address")?.to_owned();
     let hints = hints(&control_plane, &business);
 
@@ -239,7 +240,7 @@ fn ended_early(what: &str, ended: Result<anyhow::Result<()>, tokio::task::JoinEr
 }
 
 /// Waits for SIGTERM or Ctrl-C.
-async fn signals() -> std::io::Result<()> {
+pub(crate) async fn signals() -> std::io::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}

@@ -5,9 +5,12 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Server, dropmate, eventually, examples, order, run};
+use crate::{
+    fake::Fake,
+    support::{PATIENCE, Server, dropmate, eventually, examples, order, run},
+};
 
 #[test]
 fn objects_are_shown_as_a_table_by_any_name_of_their_kind() {
@@ -98,6 +101,33 @@ fn a_watch_goes_on_over_a_kill_of_the_server_without_a_gap() {
 
     watch.kill().unwrap();
     watch.wait().unwrap();
+}
+
+#[test]
+fn a_watch_whose_history_is_gone_lists_again_and_says_so() {
+    let mut lists = 0;
+    let fake = Fake::start(move |_, path| {
+        let item = |name: &str| json!({"metadata": {"name": name, "resourceVersion": "9"}});
+        if path == "/apis/dropmate.dev/v1" {
+            let orders = json!({"name": "orders", "singularName": "order", "namespaced": true, "kind": "Order"});
+            return (200, json!({ "resources": [orders] }).to_string());
+        }
+        if path.contains("watch=true") && path.ends_with("&resourceVersion=1") {
+            return (200, json!({"type": "ERROR", "object": {"code": 410, "reason": "Expired"}}).to_string() + "\n");
+        }
+        if path.contains("watch=true") {
+            return (403, json!({"kind": "Status", "code": 403, "message": "that is all"}).to_string());
+        }
+        lists += 1;
+        let items = if lists == 1 { vec![item("o-1")] } else { vec![item("o-1"), item("o-2")] };
+        (200, json!({"metadata": {"resourceVersion": lists.to_string()}, "items": items}).to_string())
+    });
+    let mut command = dropmate();
+    command.args(["--server", &fake.url, "--token", "x", "-n", "default", "get", "orders", "-w", "-o", "name"]);
+    let ended = run(&mut command).with_code(1);
+    let (first, again) = ("order.dropmate.dev/o-1\n", "order.dropmate.dev/o-1\norder.dropmate.dev/o-2\n");
+    assert_eq!(ended.out, [first, again].concat());
+    assert!(ended.err.contains("listing again") && ended.err.contains("that is all"), "{}", ended.err);
 }
 
 #[test]

@@ -28,13 +28,8 @@ pub struct Args {
     #[arg(long, env = "DROPMATE_ADMIN_LISTEN", value_name = "ADDRESS:PORT")]
     pub admin_listen: Option<SocketAddr>,
 
-    /// Where everything is kept [default: the user's data folder, or /var/lib/dropmate as root]
-    #[arg(long, env = "DROPMATE_DATA_DIR", value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-
-    /// PostgreSQL to keep objects in, instead of SQLite (not in this version)
-    #[arg(long, env = "DROPMATE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    pub database_url: Option<String>,
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 
     /// Redis for hints shared between replicas (not in this version)
     #[arg(long, env = "DROPMATE_REDIS_URL", value_name = "URL", hide_env_values = true)]
@@ -61,12 +56,90 @@ pub struct Args {
     pub token_auth_file: Option<PathBuf>,
 }
 
+/// Flags that say where objects are kept.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DatabaseArgs {
+    /// Where everything is kept [default: the user's data folder, or /var/lib/dropmate as root]
+    #[arg(long, env = "DROPMATE_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// PostgreSQL to keep objects in, shared by all replicas: postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE [default:
+    /// SQLite in the data dir]
+    #[arg(long, env = "DROPMATE_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// A file that holds the URL of --database-url
+    #[arg(long, env = "DROPMATE_DATABASE_URL_FILE", value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+}
+
+/// Where objects are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Database {
+    /// `control.db` in the data dir.
+    Sqlite {
+        /// The data dir.
+        data_dir: PathBuf,
+    },
+    /// A PostgreSQL database.
+    Postgres {
+        /// Its URL; holds a password.
+        url: String,
+    },
+}
+
+impl std::fmt::Debug for Database {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sqlite { data_dir } => f.debug_struct("Sqlite").field("data_dir", data_dir).finish(),
+            Self::Postgres { .. } => f.debug_struct("Postgres").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl DatabaseArgs {
+    /// Checks the flags.
+    pub fn database(&self) -> Result<Database, ConfigError> {
+        // An empty environment variable is how Compose files say "not set".
+        let url = self.database_url.clone().filter(|url| !url.is_empty());
+        let file = self.database_url_file.as_deref().filter(|file| !file.as_os_str().is_empty());
+        let url = match (url, file) {
+            (Some(_), Some(_)) => return Err(ConfigError::TwoDatabases),
+            (Some(url), None) => url,
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map_err(|source| ConfigError::DatabaseUrlFile { path: file.to_owned(), source })?
+                .trim()
+                .to_owned(),
+            (None, None) => return Ok(Database::Sqlite { data_dir: self.data_dir()? }),
+        };
+        // The URL itself is not repeated: it may hold a password.
+        let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+        if known { Ok(Database::Postgres { url }) } else { Err(ConfigError::DatabaseScheme) }
+    }
+
+    fn data_dir(&self) -> Result<PathBuf, ConfigError> {
+        self.data_dir.clone().or_else(default_data_dir).ok_or(ConfigError::NoDataDir)
+    }
+}
+
 /// Why the flags make no sense together.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// PostgreSQL comes later.
-    #[error("--database-url: this version keeps objects in SQLite in the data dir; leave the flag out")]
-    Database,
+    /// Two databases are named.
+    #[error("--database-url and --database-url-file are both given; leave one out")]
+    TwoDatabases,
+    /// The file cannot be read.
+    #[error("--database-url-file: cannot read {}", path.display())]
+    DatabaseUrlFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is no PostgreSQL URL.
+    #[error("--database-url: must be of the form postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE")]
+    DatabaseScheme,
     /// Redis comes later.
     #[error("--redis-url: this version keeps hints in the process; leave the flag out")]
     Redis,
@@ -88,6 +161,9 @@ pub struct Config {
     pub(crate) plain_listen: Option<SocketAddr>,
     pub(crate) admin_listen: AdminListen,
     pub(crate) data_dir: PathBuf,
+    pub(crate) database: Database,
+    /// Whether the database is migrated at the start, instead of refused if it is old.
+    pub(crate) migrates: bool,
     pub(crate) tls: TlsSource,
     pub(crate) public_url: Option<PublicUrl>,
     pub(crate) token_auth_file: Option<PathBuf>,
@@ -139,9 +215,6 @@ impl Config {
     pub fn new(args: Args, clock: Clock) -> Result<Self, ConfigError> {
         // An empty environment variable is how Compose files say "not set".
         let given = |url: &Option<String>| url.as_deref().is_some_and(|url| !url.is_empty());
-        if given(&args.database_url) {
-            return Err(ConfigError::Database);
-        }
         if given(&args.redis_url) {
             return Err(ConfigError::Redis);
         }
@@ -154,12 +227,20 @@ impl Config {
             listen: args.listen,
             plain_listen: args.plain_listen,
             admin_listen: args.admin_listen.map_or(AdminListen::Default, AdminListen::At),
-            data_dir: args.data_dir.or_else(default_data_dir).ok_or(ConfigError::NoDataDir)?,
+            data_dir: args.database.data_dir()?,
+            database: args.database.database()?,
+            migrates: false,
             tls,
             public_url,
             token_auth_file: args.token_auth_file,
             clock,
         })
+    }
+
+    /// Migrates a PostgreSQL database at the start. (A SQLite file, which nobody else has, always is.)
+    #[must_use]
+    pub fn migrating(self) -> Self {
+        Self { migrates: true, ..self }
     }
 
     /// Where everything is kept.
@@ -190,7 +271,7 @@ fn sans(asked: Vec<String>, listen: &SocketAddr, public_url: Option<&PublicUrl>)
 }
 
 /// Whether a certificate can carry it: an address, or letters, digits, dots, dashes and a leading `*.`.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let host = name.strip_prefix("*.").unwrap_or(name);
     let letters = |label: &str| {
         !label.is_empty()
@@ -253,13 +334,24 @@ mod tests {
     }
 
     #[rstest]
-    #[case::postgres(&["--database-url", "postgres://db/dropmate"])]
+    #[case::mysql(&["--database-url", "mysql://db/dropmate"])]
+    #[case::no_such_file(&["--database-url-file", "/nowhere/database.url"])]
+    #[case::two_databases(&["--database-url", "postgres://db/dropmate", "--database-url-file", "/nowhere"])]
     #[case::redis(&["--redis-url", "redis://cache"])]
     #[case::path_in_url(&["--public-url", "https://example.com/dropmate"])]
     #[case::no_scheme(&["--public-url", "example.com"])]
     #[case::not_a_name(&["--tls-san", "two words"])]
     fn senseless_flags_are_refused(#[case] flags: &[&str]) {
         assert!(config(flags).is_err());
+    }
+
+    #[test]
+    fn a_database_url_can_come_from_a_file_and_is_never_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "postgres://dropmate:hunter2@db/dropmate\n").unwrap();
+        let config = config(&["--database-url-file", file.path().to_str().unwrap()]).unwrap();
+        assert_eq!(config.database, Database::Postgres { url: "postgres://dropmate:hunter2@db/dropmate".to_owned() });
+        assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The data dir: one process at a time, secrets readable by their owner only, files either whole or not there.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{File, OpenOptions, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-/// Only the owner may look inside.
-const DIR_MODE: u32 = 0o700;
+use crate::folder::{FileError, Folder};
+
 /// Only the owner may read.
 const SECRET_MODE: u32 = 0o600;
 
@@ -32,6 +32,9 @@ pub enum DataDirError {
         #[source]
         source: io::Error,
     },
+    /// A secret in it cannot be read or written.
+    #[error("cannot use the data dir")]
+    File(#[from] FileError),
 }
 
 fn holder(pid: &str) -> String {
@@ -41,7 +44,8 @@ fn holder(pid: &str) -> String {
 /// The locked data dir. The lock ends with the value, and with the process however that ends.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
+    /// Its secrets.
+    pub(crate) folder: Folder,
     _lock: File,
 }
 
@@ -52,7 +56,8 @@ impl DataDir {
             let path = at.to_owned();
             move |source| DataDirError::Io { path, source }
         };
-        private_dir(path).map_err(failed(path))?;
+        let folder = Folder::private(path);
+        folder.make()?;
         let lock_path = path.join("LOCK");
         let mut lock = OpenOptions::new()
             .read(true)
@@ -76,17 +81,12 @@ impl DataDir {
             .and_then(|()| lock.rewind())
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(failed(&lock_path))?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
-    }
-
-    /// A path inside.
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
+        Ok(Self { folder, _lock: lock })
     }
 
     /// A database file inside; made empty and private if it is missing, as SQLite would make it readable by others.
     pub(crate) fn database(&self, name: &str) -> Result<PathBuf, DataDirError> {
-        let path = self.join(name);
+        let path = self.folder.join(name);
         OpenOptions::new()
             .append(true)
             .create(true)
@@ -95,61 +95,11 @@ impl DataDir {
             .map_err(|source| DataDirError::Io { path: path.clone(), source })?;
         Ok(path)
     }
-
-    /// Reads a file, or makes it with what `make` gives. However a first start ends, the next one finds a file whole
-    /// or makes it again.
-    pub(crate) fn read_or_make<E>(&self, name: &str, make: impl FnOnce() -> Result<String, E>) -> Result<String, E>
-    where
-        E: From<DataDirError>,
-    {
-        let path = self.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) if !text.is_empty() => Ok(text),
-            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DataDirError::Io { path, source }.into()),
-            _ => {
-                let text = make()?;
-                write_secret(&path, &text)?;
-                Ok(text)
-            }
-        }
-    }
-
-    /// Writes a file, whole or not at all.
-    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), DataDirError> {
-        write_secret(&self.join(name), text)
-    }
-}
-
-/// Writes a file that only its owner may read, whole or not at all, making its folder if needed.
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), DataDirError> {
-    let write = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        private_dir(folder)?;
-        let mut temporary = path.as_os_str().to_owned();
-        temporary.push(".new");
-        let temporary = PathBuf::from(temporary);
-        // A leftover of an interrupted start may have another mode.
-        let _ = fs::remove_file(&temporary);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(SECRET_MODE).open(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().map_err(|source| DataDirError::Io { path: path.to_owned(), source })
-}
-
-/// Makes a folder that only its owner may enter. One that is there keeps its mode: it may be shared on purpose.
-fn private_dir(path: &Path) -> io::Result<()> {
-    if path.as_os_str().is_empty() || path.is_dir() {
-        return Ok(());
-    }
-    DirBuilder::new().recursive(true).mode(DIR_MODE).create(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 
@@ -174,22 +124,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/data");
         let dir = DataDir::open(&path).unwrap();
-        dir.write("tokens/operator.token", "secret").unwrap();
+        dir.folder.folder("tokens").write("operator.token", "secret").unwrap();
         let database = dir.database("control.db").unwrap();
         assert_eq!(mode(&path), 0o700);
         assert_eq!(mode(&path.join("tokens")), 0o700);
         assert_eq!(mode(&path.join("tokens/operator.token")), 0o600);
         assert_eq!(mode(&database), 0o600);
-    }
-
-    #[test]
-    fn a_file_that_was_cut_short_is_made_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path()).unwrap();
-        fs::write(dir.join("ca.key.new"), "half of a k").unwrap();
-        fs::write(dir.join("ca.key"), "").unwrap();
-        let made = dir.read_or_make("ca.key", || Ok::<_, DataDirError>("whole".to_owned())).unwrap();
-        let kept = dir.read_or_make("ca.key", || Ok::<_, DataDirError>("another".to_owned())).unwrap();
-        assert_eq!((made.as_str(), kept.as_str()), ("whole", "whole"));
     }
 }

@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use dropmate_store::{Now, Options, Store};
+use dropmate_store::{Now, Options, Postgres, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, PublicUrl},
+    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, Database, PublicUrl},
     datadir::DataDir,
     kubeconfig,
     metrics::Metrics,
@@ -25,7 +25,9 @@ use crate::{
 
 /// How often old history is removed: Leases, kept for ten minutes, are what piles up first.
 const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
-const KUBECONFIG: &str = "admin.kubeconfig";
+/// The file of the store in a data dir.
+pub(crate) const CONTROL_DB: &str = "control.db";
+pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
 #[derive(Debug)]
@@ -57,18 +59,19 @@ impl Edge {
         };
         let admin = bind_admin(config.admin_listen).await?;
         let (bound, admin_bound) = (main.local_addr()?, admin.local_addr()?);
-        let tls = Tls::open(&config.tls, &dir, &config.clock)?;
+        let tls = Tls::open(&config.tls, &dir.folder.folder("tls"), &config.clock)?;
         let token_file = token_file(&dir, config.token_auth_file.as_deref());
-        tokens::make_missing(&dir, &token_file)?;
+        let tokens = dir.folder.folder("tokens");
+        tokens::make_missing(&tokens, &token_file).context("--token-auth-file")?;
         let local_url = kubeconfig::local_url(bound);
-        let kubeconfig = match tokens::operator_token(&dir)? {
+        let kubeconfig = match tokens::operator_token(&tokens)? {
             None => None,
             Some(token) => {
                 // A certificate of the user's own is good for its public name, ours for this machine's addresses.
                 let public = config.public_url.as_ref().filter(|_| !tls.is_own()).map(PublicUrl::as_text);
                 let server = public.as_deref().unwrap_or(&local_url);
-                dir.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
-                Some(dir.join(KUBECONFIG))
+                dir.folder.write(KUBECONFIG, &kubeconfig::render(server, &tls.ca_pem, &token))?;
+                Some(dir.folder.join(KUBECONFIG))
             }
         };
         Ok(Self {
@@ -81,16 +84,26 @@ impl Edge {
         })
     }
 
-    /// The store of this data dir.
-    pub(crate) async fn store(&self, now: Now) -> anyhow::Result<Store> {
-        let path = self.dir.database("control.db")?;
+    /// The store: of this data dir, or in PostgreSQL.
+    pub(crate) async fn store(&self, config: &Config, now: Now) -> anyhow::Result<Store> {
         let options = Options { compact_every: Some(COMPACT_INTERVAL), ..Options::default() };
-        Store::sqlite(&path, now, options).await.with_context(|| format!("cannot open {}", path.display()))
+        match &config.database {
+            Database::Sqlite { .. } => {
+                let path = self.dir.database(CONTROL_DB)?;
+                Store::sqlite(&path, now, options).await.with_context(|| format!("cannot open {}", path.display()))
+            }
+            Database::Postgres { url } => {
+                if config.migrates {
+                    Postgres::migrate(url).await?;
+                }
+                Ok(Store::postgres(url, now, options).await?)
+            }
+        }
     }
 
     /// The static callers.
     pub(crate) fn tokens(&self, file: Option<&Path>) -> anyhow::Result<Tokens> {
-        Tokens::load(token_file(&self.dir, file))
+        Tokens::load(token_file(&self.dir, file)).context("--token-auth-file")
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -128,7 +141,7 @@ impl Edge {
 }
 
 fn token_file(dir: &DataDir, given: Option<&Path>) -> PathBuf {
-    given.map_or_else(|| dir.join("tokens.csv"), Path::to_owned)
+    given.map_or_else(|| dir.folder.join("tokens.csv"), Path::to_owned)
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {

@@ -6,14 +6,17 @@ mod accept;
 mod admin;
 pub mod args;
 mod body;
+pub mod bootstrap;
 pub mod caller;
 pub mod datadir;
 mod discovery;
 mod edge;
 mod error;
+mod folder;
 mod gateway;
 mod kubeconfig;
 mod metrics;
+pub mod migrations;
 mod namespaces;
 mod object;
 mod openapi;
@@ -39,8 +42,10 @@ use std::{
 use anyhow::Context;
 pub use args::{Args, Config};
 use axum::Router;
+pub use bootstrap::bootstrap;
 pub use caller::Caller;
 use dropmate_api::Clock;
+use dropmate_sql::OpenError;
 use dropmate_store::Store;
 use prometheus_client::registry::Registry;
 pub use tls::install_crypto_provider;
@@ -80,7 +85,7 @@ impl ControlPlane {
     pub async fn open(config: Config) -> anyhow::Result<Self> {
         let edge = Edge::open(&config).await?;
         let system = config.clock.clone();
-        let store = edge.store(Arc::new(move || system.system_now())).await?;
+        let store = edge.store(&config, Arc::new(move || system.system_now())).await?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
         Ok(Self::over(store, config.clock, tokens, Some(Arc::new(edge))).await)
     }
@@ -167,10 +172,17 @@ impl ControlPlane {
     }
 }
 
-/// The exit code for a failure to start: 1 the answer is no (another process has the data dir), 2 it could not.
+/// The exit code for a failure to start: 1 the answer is no (another process has the data dir; the database is newer
+/// than the program, or has not been migrated), 2 it could not.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    let locked = error.chain().any(|cause| {
-        matches!(cause.downcast_ref::<datadir::DataDirError>(), Some(datadir::DataDirError::Locked { .. }))
+    let refused = error.chain().any(|cause| {
+        let locked = || matches!(cause.downcast_ref(), Some(datadir::DataDirError::Locked { .. }));
+        let version = |error: &OpenError| matches!(error, OpenError::Newer { .. } | OpenError::Older { .. });
+        let unfit = || match cause.downcast_ref::<dropmate_store::OpenError>() {
+            Some(dropmate_store::OpenError::Database(error)) => version(error),
+            _ => cause.downcast_ref::<OpenError>().is_some_and(version),
+        };
+        locked() || unfit()
     });
-    if locked { 1 } else { 2 }
+    if refused { 1 } else { 2 }
 }

@@ -1,11 +1,12 @@
 //! HTTPS from the first start: an own certificate authority in the data dir, and a server certificate signed by it.
 //!
 //! The authority is made once and kept: clients trust it. The server certificate is made anew at every start, so it
-//! always carries today's names, and again while the server runs, long before it expires.
+//! always carries today's names, and again while the server runs, long before it expires. For servers that share one
+//! (`dropmate bootstrap`) it is kept while it is good for every name, for a while to come.
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -18,18 +19,16 @@ use rcgen::{
     KeyUsagePurpose,
 };
 use rustls::{
-    ServerConfig,
+    CertificateError, RootCertStore, ServerConfig,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::CryptoProvider,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    args::TlsSource,
-    datadir::{DataDir, DataDirError},
-};
+use crate::{args::TlsSource, folder::Folder};
 
 /// Clients keep the authority in their kubeconfig; ten years is longer than anybody keeps one.
 const CA_VALID: SignedDuration = SignedDuration::from_hours(10 * 365 * 24);
@@ -39,6 +38,8 @@ const LEAF_VALID: SignedDuration = SignedDuration::from_hours(397 * 24);
 const LEAF_RENEW_INTERVAL: Duration = Duration::from_hours(30 * 24);
 /// Clients whose clock is a little behind must accept a certificate made just now.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_hours(24);
+/// How long a certificate that is kept must still be good: whoever makes certificates now and then has this long.
+const LEAF_GOOD_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Makes ring the process's crypto provider. The first line of every `main` and of every test that speaks TLS.
 pub fn install_crypto_provider() {
@@ -64,10 +65,20 @@ struct Renewal {
     clock: Clock,
 }
 
+/// Whom clients trust (PEM).
 #[derive(Clone, Debug)]
-struct Authority {
-    cert: String,
+pub(crate) struct Authority {
+    pub(crate) cert: String,
     key: String,
+}
+
+/// Where the user's own certificate is, by flag.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag}: cannot read {}", path.display())]
+struct Unreadable {
+    flag: &'static str,
+    path: PathBuf,
+    source: std::io::Error,
 }
 
 /// The certificate of the moment.
@@ -83,21 +94,22 @@ impl ResolvesServerCert for Current {
 }
 
 impl Tls {
-    pub(crate) fn open(source: &TlsSource, dir: &DataDir, clock: &Clock) -> anyhow::Result<Self> {
+    pub(crate) fn open(source: &TlsSource, dir: &Folder, clock: &Clock) -> anyhow::Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let (certified, ca_pem, renewal) = match source {
             TlsSource::Files { cert, key } => {
-                let (certs, key) = (read(cert)?, read(key)?);
-                (certified(&certs, &key, &provider)?, certs, None)
+                let (certs, key) = (read("--tls-cert", cert)?, read("--tls-key", key)?);
+                let certified = certified(&certs, &key, &provider).context("--tls-cert and --tls-key")?;
+                (certified, certs, None)
             }
             TlsSource::Own { sans } => {
-                let authority = authority(dir, clock.system_now())?;
+                let authority = Authority::open(dir, clock.system_now())?;
                 let ca_pem = authority.cert.clone();
                 let renewal = Renewal { authority, sans: sans.clone(), clock: clock.clone() };
                 let (certs, key) = renewal.leaf()?;
                 // For people who look; the server itself does not read them back.
-                dir.write("tls/tls.key", &key)?;
-                dir.write("tls/tls.crt", &certs)?;
+                dir.write("tls.key", &key)?;
+                dir.write("tls.crt", &certs)?;
                 (certified(&certs, &key, &provider)?, ca_pem, Some(renewal))
             }
         };
@@ -139,40 +151,88 @@ impl Tls {
 }
 
 impl Renewal {
-    /// A new server certificate with its chain, and its key (PEM).
     fn leaf(&self) -> anyhow::Result<(String, String)> {
-        let now = self.clock.system_now();
+        self.authority.leaf(&self.sans, self.clock.system_now())
+    }
+}
+
+impl Authority {
+    /// The authority of a folder (`ca.key`, `ca.crt`), made if there is none. The certificate follows from the key: a
+    /// first start that ends between the two goes on with the key it finds.
+    pub(crate) fn open(dir: &Folder, now: Timestamp) -> anyhow::Result<Self> {
+        let (key_path, cert_path) = (dir.join("ca.key"), dir.join("ca.crt"));
+        anyhow::ensure!(
+            dir.read("ca.key")?.is_some() || dir.read("ca.crt")?.is_none(),
+            "{} is missing, so nothing can be signed for {}; put it back, or remove that one too for a new authority, which every client must then be told to trust",
+            key_path.display(),
+            cert_path.display(),
+        );
+        let no_key = || format!("{} is not a private key", key_path.display());
+        let key = dir
+            .read_or_make("ca.key", || anyhow::Ok(KeyPair::generate().context("cannot make a key")?.serialize_pem()))?;
+        let cert = dir.read_or_make("ca.crt", || {
+            let key = KeyPair::from_pem(&key).with_context(no_key)?;
+            let mut params = CertificateParams::default();
+            valid(&mut params, now, CA_VALID);
+            params.distinguished_name = DistinguishedName::new();
+            params.distinguished_name.push(DnType::CommonName, "dropmate certificate authority");
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+            anyhow::Ok(params.self_signed(&key).context("cannot make the certificate authority")?.pem())
+        })?;
+        certified(&cert, &key, &rustls::crypto::ring::default_provider())
+            .with_context(|| format!("{} and {}", cert_path.display(), key_path.display()))?;
+        Ok(Self { cert, key })
+    }
+
+    /// A new server certificate with its chain, and its key (PEM).
+    pub(crate) fn leaf(&self, sans: &[String], now: Timestamp) -> anyhow::Result<(String, String)> {
         let key = KeyPair::generate().context("cannot make a key")?;
-        let mut params = CertificateParams::new(self.sans.clone()).context("a name that no certificate can carry")?;
+        let mut params = CertificateParams::new(sans).context("a name that no certificate can carry")?;
         valid(&mut params, now, LEAF_VALID);
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "dropmate");
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let ca_key = KeyPair::from_pem(&self.authority.key).context("tls/ca.key is not a private key")?;
-        let issuer = Issuer::from_ca_cert_pem(&self.authority.cert, ca_key).context("tls/ca.crt is no certificate")?;
+        let ca_key = KeyPair::from_pem(&self.key).context("the authority's key is not a private key")?;
+        let issuer = Issuer::from_ca_cert_pem(&self.cert, ca_key).context("the authority is no certificate")?;
         let cert = params.signed_by(&key, &issuer).context("cannot sign the server certificate")?;
-        Ok((format!("{}{}", cert.pem(), self.authority.cert), key.serialize_pem()))
+        Ok((format!("{}{}", cert.pem(), self.cert), key.serialize_pem()))
     }
-}
 
-/// The authority of this data dir, made if there is none. The certificate follows from the key: a first start that
-/// ends between the two goes on with the key it finds.
-fn authority(dir: &DataDir, now: Timestamp) -> anyhow::Result<Authority> {
-    let key = dir
-        .read_or_make("tls/ca.key", || anyhow::Ok(KeyPair::generate().context("cannot make a key")?.serialize_pem()))?;
-    let cert = dir.read_or_make("tls/ca.crt", || {
-        let key = KeyPair::from_pem(&key).context("tls/ca.key is not a private key")?;
-        let mut params = CertificateParams::default();
-        valid(&mut params, now, CA_VALID);
-        params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, "dropmate certificate authority");
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        anyhow::Ok(params.self_signed(&key).context("cannot make the certificate authority")?.pem())
-    })?;
-    Ok(Authority { cert, key })
+    /// Why a server certificate is not, or not much longer, good for all these names; `None` if it is.
+    pub(crate) fn lacks(&self, certs: &str, key: &str, sans: &[String], now: Timestamp) -> Option<String> {
+        match self.check(certs, key, sans, now) {
+            Ok(lack) => lack,
+            Err(error) => Some(format!("{error:#}")),
+        }
+    }
+
+    fn check(&self, certs: &str, key: &str, sans: &[String], now: Timestamp) -> anyhow::Result<Option<String>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let served = certified(certs, key, &provider)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.cert.as_bytes())?)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
+        let later = (now + LEAF_GOOD_FOR).as_second().unsigned_abs();
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(later));
+        for san in sans {
+            // What is good for every host of a domain is good for one of them.
+            let name = ServerName::try_from(san.replacen('*', "any", 1))?;
+            match verifier.verify_server_cert(served.end_entity_cert()?, &[], &name, &[], later) {
+                Ok(_) => {}
+                Err(rustls::Error::InvalidCertificate(
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+                )) => return Ok(Some(format!("it was not good for {san}"))),
+                Err(rustls::Error::InvalidCertificate(
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. },
+                )) => return Ok(Some("it ends within 30 days".to_owned())),
+                Err(other) => return Ok(Some(other.to_string())),
+            }
+        }
+        Ok(None)
+    }
 }
 
 fn valid(params: &mut CertificateParams, now: Timestamp, span: SignedDuration) {
@@ -195,6 +255,6 @@ fn certified(certs: &str, key: &str, provider: &CryptoProvider) -> anyhow::Resul
     Ok(certified)
 }
 
-fn read(path: &Path) -> Result<String, DataDirError> {
-    fs::read_to_string(path).map_err(|source| DataDirError::Io { path: path.to_owned(), source })
+fn read(flag: &'static str, path: &Path) -> Result<String, Unreadable> {
+    fs::read_to_string(path).map_err(|source| Unreadable { flag, path: path.to_owned(), source })
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     caller::Caller,
-    datadir::{self, DataDir, DataDirError},
+    folder::{FileError, Folder},
 };
 
 /// How often the file is looked at: revoked access must end within 5 s, and a `stat` costs next to nothing.
@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Random bytes in a token we make: beyond guessing.
 const TOKEN_BYTES: usize = 32;
 /// The callers that a first start makes, with the names of their token files.
-const FIRST_CALLERS: [(&str, Role); 4] = [
+pub(crate) const FIRST_CALLERS: [(&str, Role); 4] = [
     ("operator", Role::Operator),
     ("dispatch", Role::Dispatch),
     ("tracking", Role::Tracking),
@@ -36,38 +36,46 @@ const FIRST_CALLERS: [(&str, Role); 4] = [
 type Hash = [u8; 32];
 type Table = HashMap<Hash, Caller>;
 
-/// Makes the token file and `tokens/NAME.token` unless the token file is there. A token file that is there is never
+/// Makes the token file and `NAME.token` in `dir` unless the token file is there. A token file that is there is never
 /// touched: a line taken out of it must stay out.
-pub(crate) fn make_missing(dir: &DataDir, file: &Path) -> anyhow::Result<()> {
-    if fs::metadata(file).is_ok_and(|found| found.len() > 0) {
-        return Ok(());
+pub(crate) fn make_missing(dir: &Folder, file: &Path) -> Result<(), anyhow::Error> {
+    match fs::metadata(file) {
+        Ok(found) if found.len() > 0 => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(FileError::Read(file.to_owned(), error).into());
+        }
+        _ => {}
     }
     let mut lines = String::new();
     for (name, role) in FIRST_CALLERS {
-        let token = dir.read_or_make(&token_file(name), || {
-            let mut random = [0; TOKEN_BYTES];
-            getrandom::fill(&mut random).context("cannot make a random token")?;
-            anyhow::Ok(hex::encode(random))
-        })?;
-        lines.extend([&hex::encode(hash(token.trim())), ",", role.user(), "\n"]);
+        let token = dir.read_or_make(&token_file(name), new_token)?;
+        lines.push_str(&line(&token, role));
     }
     // Last, so that a start which was interrupted before it goes on with the tokens it finds.
-    datadir::write_secret(file, &lines)?;
+    let (folder, name) = (file.parent().unwrap_or(Path::new("")), file.file_name().unwrap_or_default());
+    Folder::private(folder).write(&name.to_string_lossy(), &lines)?;
     Ok(())
 }
 
-/// The operator's token, if this data dir has one.
-pub(crate) fn operator_token(dir: &DataDir) -> Result<Option<String>, DataDirError> {
-    let path = dir.join(&token_file("operator"));
-    match fs::read_to_string(&path) {
-        Ok(token) => Ok(Some(token.trim().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(DataDirError::Io { path, source }),
-    }
+/// The operator's token, if this folder of tokens has it.
+pub(crate) fn operator_token(dir: &Folder) -> Result<Option<String>, FileError> {
+    Ok(dir.read(&token_file("operator"))?.map(|token| token.trim().to_owned()))
 }
 
-fn token_file(name: &str) -> String {
-    format!("tokens/{name}.token")
+/// A token that nobody can guess.
+pub(crate) fn new_token() -> anyhow::Result<String> {
+    let mut random = [0; TOKEN_BYTES];
+    getrandom::fill(&mut random).context("cannot make a random token")?;
+    Ok(hex::encode(random))
+}
+
+/// The line of a token file that makes whoever has the token that caller.
+pub(crate) fn line(token: &str, role: Role) -> String {
+    format!("{},{}\n", hex::encode(hash(token.trim())), role.user())
+}
+
+pub(crate) fn token_file(name: &str) -> String {
+    format!("{name}.token")
 }
 
 fn hash(token: &str) -> Hash {
@@ -184,15 +192,11 @@ fn parse(text: &str) -> Table {
 mod tests {
     use super::*;
 
-    fn line(token: &str, user: &str) -> String {
-        format!("{},{user}\n", hex::encode(hash(token)))
-    }
-
     #[test]
     fn a_first_start_makes_tokens_that_work_and_a_later_one_keeps_them() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path()).unwrap();
-        let file = dir.join("tokens.csv");
+        let dir = Folder::private(&folder.path().join("tokens"));
+        let file = folder.path().join("tokens.csv");
         make_missing(&dir, &file).unwrap();
         let token = operator_token(&dir).unwrap().unwrap();
         let before = fs::read_to_string(&file).unwrap();
@@ -206,16 +210,26 @@ mod tests {
     #[test]
     fn a_first_start_that_was_interrupted_is_completed_with_the_tokens_found() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = DataDir::open(folder.path()).unwrap();
-        dir.write("tokens/operator.token", "handed-out").unwrap();
-        make_missing(&dir, &dir.join("tokens.csv")).unwrap();
-        let tokens = Tokens::load(dir.join("tokens.csv")).unwrap();
-        assert!(tokens.authenticate("handed-out").is_some());
+        let dir = Folder::private(&folder.path().join("tokens"));
+        let file = folder.path().join("tokens.csv");
+        dir.write("operator.token", "handed-out").unwrap();
+        make_missing(&dir, &file).unwrap();
+        assert!(Tokens::load(file).unwrap().authenticate("handed-out").is_some());
+    }
+
+    #[test]
+    fn a_token_file_that_cannot_be_looked_at_is_an_error_and_not_a_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Folder::private(&folder.path().join("tokens"));
+        fs::write(folder.path().join("file"), "").unwrap();
+        let refused = make_missing(&dir, &folder.path().join("file/tokens.csv")).unwrap_err();
+        assert!(refused.to_string().starts_with("cannot read "), "{refused}");
+        assert!(!dir.path().exists(), "no tokens that nobody knows");
     }
 
     #[test]
     fn a_bad_line_locks_nobody_else_out() {
-        let table = parse(&format!("# callers\n\nnonsense\nabcd,short\n{}", line("t", "operator")));
+        let table = parse(&format!("# callers\n\nnonsense\nabcd,short\n{}", line("t", Role::Operator)));
         assert_eq!(table.len(), 1);
     }
 
@@ -223,13 +237,13 @@ mod tests {
     async fn a_line_taken_out_ends_the_session_within_seconds() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("tokens.csv");
-        fs::write(&file, line("a", "operator") + &line("b", "alice")).unwrap();
+        fs::write(&file, line("a", Role::Operator) + &line("b", Role::Dispatch)).unwrap();
         let tokens = Tokens::load(file.clone()).unwrap();
         let stop = CancellationToken::new();
         let following = tokio::spawn(tokens.clone().follow(stop.clone()));
         let kept = tokens.authenticate("a").unwrap();
         let revoked = tokens.authenticate("b").unwrap();
-        fs::write(&file, line("a", "operator")).unwrap();
+        fs::write(&file, line("a", Role::Operator)).unwrap();
         tokio::time::timeout(Duration::from_secs(5), revoked.ended()).await.expect("the session ends");
         assert!(tokens.authenticate("b").is_none());
         assert!(tokens.authenticate("a").is_some());

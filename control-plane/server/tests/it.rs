@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+#[path = "it/bootstrap.rs"]
+mod bootstrap;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/errors.rs"]

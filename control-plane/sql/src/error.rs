@@ -15,6 +15,30 @@ pub enum OpenError {
         /// Why.
         source: sqlx::Error,
     },
+    /// The address cannot be read.
+    #[error("--database-url is not of the form postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE")]
+    Url {
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database does not let us in.
+    #[error("cannot connect to the database {database}")]
+    Unreachable {
+        /// Which, without the password.
+        database: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The database has not been migrated.
+    #[error(
+        "the database schema {schema} lacks {pending} migrations: run `dropmate migrate` with the same --database-url"
+    )]
+    Older {
+        /// The schema.
+        schema: &'static str,
+        /// How many.
+        pending: usize,
+    },
     /// A newer program has been here.
     #[error(
         "the database schema {schema} is at version {found}, but this program knows versions up to {known} only: \

@@ -4,6 +4,8 @@
 
 mod error;
 mod migrate;
+pub mod postgres;
 pub mod sqlite;
 
 pub use error::OpenError;
+pub use migrate::Plan;

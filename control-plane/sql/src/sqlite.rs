@@ -3,12 +3,15 @@
 use std::{path::Path, time::Duration};
 
 use sqlx::{
-    ConnectOptions, SqlitePool,
+    ConnectOptions, Connection, SqlitePool,
     migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use crate::{OpenError, migrate::migrate};
+use crate::{
+    OpenError, Plan,
+    migrate::{migrate, plan},
+};
 
 /// Readers beside the writer. Reads of the log are rare: most are answered from memory.
 const READERS: u32 = 4;
@@ -48,6 +51,27 @@ impl Sqlite {
         migrate(&write, schema, migrations).await?;
         let read = pool(READERS).connect_lazy_with(options.create_if_missing(false).read_only(true));
         Ok(Self { write, read })
+    }
+
+    /// What `open` would do to the schema; changes nothing.
+    pub async fn pending(path: &Path, schema: &'static str, migrations: &Migrator) -> Result<Plan, OpenError> {
+        // A file that was made but never opened is empty.
+        if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+            return plan(schema, migrations, &[]);
+        }
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
+        let mut connection = options.connect().await.map_err(failed)?;
+        let table = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+        let there: i64 = sqlx::query_scalar(table).fetch_one(&mut connection).await.map_err(failed)?;
+        let applied: Vec<i64> = if there > 0 {
+            let versions = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+            sqlx::query_scalar(versions).fetch_all(&mut connection).await.map_err(failed)?
+        } else {
+            Vec::new()
+        };
+        connection.close().await.map_err(failed)?;
+        plan(schema, migrations, &applied)
     }
 
     /// Closes all connections; the last one moves the WAL into the file.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{Entry, Key, Object, Revision, Scope, Write};
+use crate::{Archived, Entry, Key, Object, Revision, Scope, Write};
 
 /// Keeps the log. Several processes may share one: it checks expectations and guards itself, inside its transaction.
 #[async_trait]
@@ -36,11 +36,43 @@ pub trait Backend: Send + Sync + 'static {
     /// The heads of the first `limit` entries after `after`, in order: what compaction decides by.
     async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError>;
 
+    /// The bytes of all bodies ever appended to the log.
+    async fn appended(&self) -> Result<u64, BackendError>;
+
+    /// The newest `limit` archived objects of a scope, or only those of a name, that left before a revision; newest
+    /// first.
+    async fn archived(
+        &self,
+        scope: &Scope,
+        name: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Archived>, BackendError>;
+
+    /// What is needed to follow other processes that write to the same log; `None` if there are none.
+    fn shared(&self) -> Option<&dyn Shared> {
+        None
+    }
+
     /// Removes entries and raises the floors named, in one transaction.
     async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError>;
 
     /// Releases what it holds; nothing is asked of it afterwards.
     async fn close(&self);
+}
+
+/// A log that several processes write to.
+#[async_trait]
+pub trait Shared: Send + Sync {
+    /// The counter and the first entries after `after`, as of one moment that is not before the call. At most `limit`
+    /// entries, and fewer if their bodies are large; all of them if `upto` is the counter.
+    async fn news(&self, after: Revision, limit: usize) -> Result<(Revision, Entries), BackendError>;
+
+    /// Waits until another process may have written. It may miss some: who follows looks by itself as well.
+    async fn wait(&self);
+
+    /// The floors as they are now.
+    async fn floors(&self) -> Result<Floors, BackendError>;
 }
 
 /// The oldest revision at which a resource's state can still be told, by resource; absent is 0.
@@ -56,7 +88,7 @@ pub struct Entries {
 }
 
 /// Bodies in one piece of the log, in bytes: a few of the largest, so that a reader of old history stays small.
-const PIECE_BYTES: usize = 8 << 20;
+pub(crate) const PIECE_BYTES: usize = 8 << 20;
 
 impl Entries {
     /// Takes in the next entry of those up to `upto`. Says whether the piece is full, and then ends there.
@@ -125,6 +157,8 @@ pub struct Header {
     pub deleted: bool,
     /// When (system time).
     pub at: Timestamp,
+    /// The bytes of all bodies appended to the log up to and with this entry.
+    pub total: u64,
 }
 
 /// The database did not answer, or answered with an error.

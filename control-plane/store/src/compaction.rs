@@ -1,4 +1,4 @@
-//! Removes history past its age. What is current stays, and so does the state at each resource's floor.
+//! Removes history past its age or beyond its size. What is current stays, and so does the state at each resource's floor.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,10 +26,12 @@ impl Compaction {
         now: Timestamp,
     ) -> Result<usize, BackendError> {
         let mut removed = 0;
+        let too_long_ago = core.backend.appended().await?.saturating_sub(retention.bytes);
         for class in retention.resources.keys().map(String::as_str).chain([""]) {
             let age = retention.resources.get(class).copied().unwrap_or(retention.default);
             let Some(cutoff) = cutoff(now, age) else { continue };
-            removed += self.run_class(core, retention, class, cutoff).await?;
+            let is_old = |header: &Header| header.at <= cutoff || header.total <= too_long_ago;
+            removed += self.run_class(core, retention, class, is_old).await?;
         }
         Ok(removed)
     }
@@ -39,14 +41,14 @@ impl Compaction {
         core: &Arc<Core>,
         retention: &Retention,
         class: &str,
-        cutoff: Timestamp,
+        is_old: impl Fn(&Header) -> bool,
     ) -> Result<usize, BackendError> {
         let mut removed = 0;
         loop {
             let read = self.read.get(class).copied().unwrap_or(0);
             let headers = core.backend.headers(read, CHUNK).await?;
             // By order, not by time alone: a clock that went back must not tear a hole.
-            let old: Vec<_> = headers.iter().take_while(|header| header.at <= cutoff).collect();
+            let old: Vec<_> = headers.iter().take_while(|header| is_old(header)).collect();
             let Some(last) = old.last() else { return Ok(removed) };
             let in_class = |header: &&&Header| match class {
                 "" => !retention.resources.contains_key(&header.resource),

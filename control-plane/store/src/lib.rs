@@ -1,20 +1,24 @@
 //! Revisioned objects and watch: one ordered log of revisions is the truth, and get, list, watch and history derive
 //! from it. Knows no kinds: a body is canonical JSON text.
 //!
-//! A [`Backend`] keeps the log (memory, SQLite); one shared [`Store`] stands on top of any of them and groups waiting
+//! A [`Backend`] keeps the log (memory, SQLite, PostgreSQL); one shared [`Store`] stands on top of any of them and groups waiting
 //! writes, keeps the current objects and the newest events in memory, and fans events out to watchers.
 
 #![warn(missing_docs)]
 
+mod archive;
 mod backend;
 mod cache;
 mod check;
 mod compaction;
 mod fanout;
+mod feed;
+mod follower;
 mod memory;
 mod metrics;
 mod object;
 mod options;
+mod postgres;
 mod read;
 mod sqlite;
 mod store;
@@ -22,12 +26,15 @@ mod watch;
 mod write;
 mod writer;
 
-pub use backend::{Backend, BackendError, Batch, CommitError, Committed, Entries, Floors, Header, Refusal, Snapshot};
+pub use backend::{
+    Backend, BackendError, Batch, CommitError, Committed, Entries, Floors, Header, Refusal, Shared, Snapshot,
+};
 pub use memory::Memory;
 pub use metrics::Metrics;
 pub use object::{Key, Object, Revision};
 pub use options::{Options, Retention};
-pub use read::{At, Entry, Event, Page, ReadError, Scope};
+pub use postgres::Postgres;
+pub use read::{Archived, At, Entry, Event, Page, ReadError, Scope};
 pub use sqlite::Sqlite;
 pub use store::{Now, OpenError, Store};
 pub use watch::Watch;

@@ -9,8 +9,8 @@ use std::{
 use async_trait::async_trait;
 
 use crate::{
-    Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key, Object,
-    Revision, Scope, Snapshot,
+    Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key,
+    Object, Revision, Scope, Snapshot,
     check::{Checker, Found},
 };
 
@@ -24,8 +24,11 @@ pub struct Memory {
 struct State {
     revision: Revision,
     objects: BTreeMap<Key, Arc<Object>>,
-    log: BTreeMap<Revision, Entry>,
+    log: BTreeMap<Revision, (Entry, u64)>,
     floors: Floors,
+    /// Bytes of all bodies ever appended.
+    appended: u64,
+    archive: BTreeMap<Revision, Archived>,
 }
 
 impl Memory {
@@ -68,7 +71,7 @@ impl Backend for Memory {
         let (mut piece, mut bytes) = (Entries::default(), 0);
         if after < upto {
             let state = self.state();
-            for (_, entry) in state.log.range((Bound::Excluded(after), Bound::Included(upto))) {
+            for (_, (entry, _)) in state.log.range((Bound::Excluded(after), Bound::Included(upto))) {
                 let in_scope = scope.is_none_or(|scope| scope.contains(&entry.event.object.key));
                 if in_scope && piece.push(entry.clone(), &mut bytes, limit) {
                     return Ok(piece);
@@ -82,7 +85,12 @@ impl Backend for Memory {
     async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, BackendError> {
         let state = self.state();
         let range = state.log.range((Bound::Excluded(after), Bound::Unbounded));
-        Ok(range.map(|(_, entry)| entry).filter(|entry| entry.event.object.key == *key).take(limit).cloned().collect())
+        Ok(range
+            .map(|(_, (entry, _))| entry)
+            .filter(|entry| entry.event.object.key == *key)
+            .take(limit)
+            .cloned()
+            .collect())
     }
 
     async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError> {
@@ -90,14 +98,35 @@ impl Backend for Memory {
         let range = state.log.range((Bound::Excluded(after), Bound::Unbounded));
         Ok(range
             .take(limit)
-            .map(|(&revision, entry)| Header {
+            .map(|(&revision, (entry, total))| Header {
                 revision,
                 resource: entry.event.object.key.resource.clone(),
                 previous: entry.event.previous.as_ref().map_or(0, |previous| previous.revision),
                 deleted: entry.event.deleted,
                 at: entry.at,
+                total: *total,
             })
             .collect())
+    }
+
+    async fn appended(&self) -> Result<u64, BackendError> {
+        Ok(self.state().appended)
+    }
+
+    async fn archived(
+        &self,
+        scope: &Scope,
+        name: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Archived>, BackendError> {
+        let state = self.state();
+        let older = state.archive.range(..before).rev().map(|(_, archived)| archived);
+        let wanted = older.filter(|archived| {
+            let key = &archived.object.key;
+            scope.contains(key) && name.is_none_or(|name| name == key.name)
+        });
+        Ok(wanted.take(limit).cloned().collect())
     }
 
     async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
@@ -131,11 +160,16 @@ impl State {
             let Ok(revision) = *outcome else { continue };
             let previous = self.objects.get(&write.key).cloned();
             let event = Event::of(write, revision, previous);
-            match write.change {
-                Change::Put { .. } => self.objects.insert(write.key.clone(), event.object.clone()),
-                Change::Delete { .. } => self.objects.remove(&write.key),
-            };
-            self.log.insert(revision, Entry { event, actor: write.actor.clone(), at: batch.at });
+            if event.deleted {
+                self.objects.remove(&write.key);
+            } else {
+                self.objects.insert(write.key.clone(), event.object.clone());
+            }
+            if matches!(write.change, Change::Archive { .. }) {
+                self.archive.insert(revision, Archived { object: event.object.clone(), at: batch.at });
+            }
+            self.appended += event.object.body.len() as u64;
+            self.log.insert(revision, (Entry { event, actor: write.actor.clone(), at: batch.at }, self.appended));
         }
         self.revision = before + batch.writes.len() as Revision;
         Committed { before, newest: self.revision, outcomes }

@@ -18,6 +18,7 @@ use crate::cache::Cache;
 pub struct Metrics {
     pub(crate) write_duration: Histogram,
     pub(crate) batch_writes: Histogram,
+    pub(crate) look_duration: Histogram,
     pub(crate) subscribers: Gauge,
     pub(crate) slow_watchers: Counter,
     pub(crate) revision: Gauge,
@@ -34,6 +35,7 @@ impl Metrics {
         Self {
             write_duration: Histogram::new(exponential_buckets(0.000_25, 2.0, 16)),
             batch_writes: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
+            look_duration: Histogram::new(exponential_buckets(0.000_125, 2.0, 16)),
             subscribers: Gauge::default(),
             slow_watchers: Counter::default(),
             revision: Gauge::default(),
@@ -63,6 +65,11 @@ impl Metrics {
             self.write_duration.clone(),
         );
         registry.register("dropmate_store_batch_writes", "Writes in one commit", self.batch_writes.clone());
+        registry.register(
+            "dropmate_store_look_duration_seconds",
+            "Looks at what other replicas have written, each for all reads that wait for one",
+            self.look_duration.clone(),
+        );
         registry.register(
             "dropmate_watch_subscribers",
             "Watchers that follow the newest events",

@@ -32,14 +32,19 @@ impl Default for Options {
     }
 }
 
-/// How long history is kept, by age. The current state is kept for ever.
+/// How long history is kept, by age and by size, whichever ends first. The current state is kept for ever.
 #[derive(Clone, Debug)]
 pub struct Retention {
     /// For every resource not named below.
     pub default: Duration,
     /// By resource.
     pub resources: BTreeMap<String, Duration>,
+    /// Only what is among the last bytes appended to the log is kept as history, however young the rest may be.
+    pub bytes: u64,
 }
+
+/// 2 GiB: a day of some 600,000 changes, and what a small machine's disk bears.
+const HISTORY_BYTES: u64 = 2 << 30;
 
 impl Retention {
     /// How long a resource's history is kept.
@@ -49,7 +54,7 @@ impl Retention {
 }
 
 impl Default for Retention {
-    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each).
+    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each); 2 GiB.
     fn default() -> Self {
         Self {
             default: Duration::from_hours(24),
@@ -57,6 +62,7 @@ impl Default for Retention {
                 ("leases.coordination.k8s.io".to_owned(), Duration::from_mins(10)),
                 ("events".to_owned(), Duration::from_hours(1)),
             ]),
+            bytes: HISTORY_BYTES,
         }
     }
 }

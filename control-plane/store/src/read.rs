@@ -89,6 +89,15 @@ pub struct Entry {
     pub at: Timestamp,
 }
 
+/// An object that has left for the archive: its last state, at the revision of its deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// Its last state.
+    pub object: Arc<Object>,
+    /// When it left (system time).
+    pub at: Timestamp,
+}
+
 impl Scope {
     /// Whether an object belongs to it.
     pub fn contains(&self, key: &Key) -> bool {
@@ -104,13 +113,13 @@ impl Event {
 
     /// What a write at `revision` does to `previous`, the object before it.
     pub(crate) fn of(write: &Write, revision: Revision, previous: Option<Arc<Object>>) -> Self {
-        let (uid, body, deleted) = match &write.change {
-            Change::Put { uid, body } => (uid.clone(), body.clone(), false),
-            Change::Delete { body } => {
-                (previous.as_ref().map(|object| object.uid.clone()).unwrap_or_default(), body.clone(), true)
+        let uid = match &write.change {
+            Change::Put { uid, .. } => uid.clone(),
+            Change::Delete { .. } | Change::Archive { .. } => {
+                previous.as_ref().map(|object| object.uid.clone()).unwrap_or_default()
             }
         };
-        let object = Arc::new(Object { key: write.key.clone(), uid, revision, body });
-        Self { revision, object, previous, deleted }
+        let object = Arc::new(Object { key: write.key.clone(), uid, revision, body: write.change.body().clone() });
+        Self { revision, object, previous, deleted: write.change.removes() }
     }
 }

@@ -3,14 +3,15 @@
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use async_trait::async_trait;
-use dropmate_sql::{OpenError, sqlite::Sqlite as Pools};
+use dropmate_sql::{OpenError, Plan, sqlite::Sqlite as Pools};
 use futures::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteRow};
 
 use crate::{
-    Actor, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key,
-    Object, Refusal, Revision, Scope, Snapshot, Write,
+    Actor, Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors,
+    Header, Key, Object, Refusal, Revision, Scope, Snapshot, Write, archive,
+    archive::timestamp,
     check::{Checker, Found},
 };
 
@@ -29,6 +30,18 @@ impl Sqlite {
     /// Opens a file, makes it if it is not there, and migrates it. A file of a newer program is refused.
     pub async fn open(path: &Path) -> Result<Self, OpenError> {
         Ok(Self { pools: Pools::open(path, "control", &MIGRATIONS).await? })
+    }
+
+    /// Brings a file up to date, makes it if it is not there, and tells what was done.
+    pub async fn migrate(path: &Path) -> Result<Plan, OpenError> {
+        let plan = Self::pending(path).await?;
+        Self::open(path).await?.pools.close().await;
+        Ok(plan)
+    }
+
+    /// What [`migrate`](Self::migrate) would do.
+    pub async fn pending(path: &Path) -> Result<Plan, OpenError> {
+        Pools::pending(path, "control", &MIGRATIONS).await
     }
 
     /// The connections, for tests that get in the way of the database.
@@ -120,9 +133,39 @@ impl Backend for Sqlite {
                 previous: row.try_get::<i64, _>(2)? as Revision,
                 deleted: row.try_get(3)?,
                 at: timestamp(row.try_get(4)?)?,
+                total: row.try_get::<i64, _>(5)? as u64,
             })
         });
         Ok(headers.collect::<Result<_, sqlx::Error>>()?)
+    }
+
+    async fn appended(&self) -> Result<u64, BackendError> {
+        let bytes: i64 = sqlx::query_scalar(statements::APPENDED).fetch_one(&self.pools.read).await?;
+        Ok(bytes as u64)
+    }
+
+    async fn archived(
+        &self,
+        scope: &Scope,
+        name: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Archived>, BackendError> {
+        let statement = if name.is_some() { statements::ARCHIVED_BY_NAME } else { statements::ARCHIVED };
+        let mut query = sqlx::query(statement)
+            .bind(scope.resource.clone())
+            .bind(scope.namespace.clone())
+            .bind(i64::try_from(before).unwrap_or(i64::MAX))
+            .bind(limit as i64);
+        if let Some(name) = name {
+            query = query.bind(name.to_owned());
+        }
+        let rows = query.fetch_all(&self.pools.read).await?;
+        let archived = rows.iter().map(|row| {
+            let (resource, namespace, name, uid, revision, body, at) = FromRow::from_row(row)?;
+            archive::object(Key { resource, namespace, name }, uid, revision, body, at)
+        });
+        Ok(archived.collect::<Result<_, sqlx::Error>>()?)
     }
 
     async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
@@ -144,8 +187,8 @@ impl Backend for Sqlite {
 /// Numbers, checks and writes a batch.
 async fn write(transaction: &mut SqliteConnection, batch: &Batch) -> Result<Committed, BackendError> {
     let writes = &batch.writes;
-    let taken: i64 =
-        sqlx::query_scalar(statements::TAKE).bind(writes.len() as i64).fetch_one(&mut *transaction).await?;
+    let (taken, appended): (i64, i64) =
+        sqlx::query_as(statements::TAKE).bind(writes.len() as i64).fetch_one(&mut *transaction).await?;
     let newest = taken as Revision;
     let before = newest - writes.len() as Revision;
     let found = find(transaction, writes).await?;
@@ -164,10 +207,17 @@ async fn write(transaction: &mut SqliteConnection, batch: &Batch) -> Result<Comm
     if rows.is_empty() {
         return Ok(Committed { before, newest: before, outcomes });
     }
-    insert(transaction, &rows, batch.at).await?;
+    let appended = insert(transaction, &rows, batch.at, appended).await?;
+    sqlx::query(statements::SET_APPENDED).bind(appended).execute(&mut *transaction).await?;
     sqlx::query(statements::POINT_OBJECTS).bind(before as i64).execute(&mut *transaction).await?;
-    if rows.iter().any(|(write, ..)| matches!(write.change, Change::Delete { .. })) {
+    if rows.iter().any(|(write, ..)| write.change.removes()) {
         sqlx::query(statements::DROP_OBJECTS).bind(before as i64).execute(&mut *transaction).await?;
+    }
+    for (write, revision, _) in rows {
+        if let Change::Archive { body } = &write.change {
+            let query = sqlx::query(statements::ARCHIVE).bind(revision as i64).bind(archive::pack(body));
+            query.execute(&mut *transaction).await?;
+        }
     }
     Ok(Committed { before, newest, outcomes })
 }
@@ -198,12 +248,14 @@ async fn find(transaction: &mut SqliteConnection, writes: &[Write]) -> Result<Ha
     Ok(held.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Appends to the log, many rows a statement: a statement for each row would spend its time between threads.
+/// Appends to the log, many rows a statement: a statement for each row would spend its time between threads. Takes and
+/// returns the bytes appended so far.
 async fn insert(
     transaction: &mut SqliteConnection,
     rows: &[(&Write, Revision, Option<&Held>)],
     at: Timestamp,
-) -> Result<(), BackendError> {
+    mut appended: i64,
+) -> Result<i64, BackendError> {
     let mut rows = rows;
     while !rows.is_empty() {
         let (count, statement) = statements::append(rows.len());
@@ -211,27 +263,30 @@ async fn insert(
         rows = later;
         let mut query = sqlx::query(statement);
         for (write, revision, held) in now {
-            let (uid, body, deleted) = match &write.change {
-                Change::Put { uid, body } => (uid.clone(), body.clone(), false),
-                Change::Delete { body } => (held.map(|held| held.uid.clone()).unwrap_or_default(), body.clone(), true),
+            let uid = match &write.change {
+                Change::Put { uid, .. } => uid.clone(),
+                _ => held.map(|held| held.uid.clone()).unwrap_or_default(),
             };
+            let body = write.change.body().clone();
+            appended += body.len() as i64;
             query = query
                 .bind(*revision as i64)
                 .bind(write.key.resource.clone())
                 .bind(write.key.namespace.clone())
                 .bind(write.key.name.clone())
                 .bind(uid)
-                .bind(deleted)
+                .bind(write.change.removes())
                 .bind(held.map_or(0, |held| held.revision as i64))
                 .bind(write.actor.user.clone())
                 .bind(write.actor.client.clone())
                 .bind(write.actor.request_id.clone())
                 .bind(at.as_microsecond())
+                .bind(appended)
                 .bind(body);
         }
         query.execute(&mut *transaction).await?;
     }
-    Ok(())
+    Ok(appended)
 }
 
 /// Reads `resource, namespace, name, uid, revision, body` from the row's first columns.
@@ -257,16 +312,6 @@ fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
     Ok(Entry { event, actor, at: timestamp(row.try_get(10)?)? })
 }
 
-fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
 fn not_written(error: sqlx::Error) -> CommitError {
     CommitError::NotWritten(error.into())
-}
-
-impl From<sqlx::Error> for BackendError {
-    fn from(error: sqlx::Error) -> Self {
-        Self(error.into())
-    }
 }

@@ -15,12 +15,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    At, Backend, BackendError, Entry, Key, Memory, Metrics, Object, Options, Page, ReadError, Revision, Scope,
-    Snapshot, Sqlite, Watch, Write, WriteError,
+    Archived, At, Backend, BackendError, Entry, Key, Memory, Metrics, Object, Options, Page, Postgres, ReadError,
+    Revision, Scope, Snapshot, Sqlite, Watch, Write, WriteError,
     cache::{Cache, Overlay, note_previous},
     compaction::Compaction,
     fanout::{self, Hub},
-    writer::{self, Pending, Writer},
+    feed::Feed,
+    follower::{self, Follower},
+    writer::{self, Claim, Pending, Writer},
 };
 
 /// A source of system time: entries of the log carry it.
@@ -39,6 +41,10 @@ pub enum OpenError {
 
 /// How long a read waits for a revision that has not come yet.
 const WAIT_FOR_REVISION: Duration = Duration::from_secs(3);
+/// How long a read waits to see what others have written; a client shall hear within 5 s that the database is away.
+const LOOK_WITHIN: Duration = Duration::from_secs(4);
+/// How long a write waits to be taken up, for the same reason. Then it has certainly not happened.
+const TAKEN_WITHIN: Duration = Duration::from_secs(4);
 /// Entries read from the log at once to tell an old state.
 const LOG_CHUNK: usize = 1_024;
 
@@ -54,6 +60,8 @@ struct Inner {
     options: Options,
     normal: mpsc::Sender<Pending>,
     urgent: mpsc::Sender<Pending>,
+    /// Who waits to see what others have written; `None` where nobody else writes.
+    readers: Option<mpsc::Sender<follower::Waiting>>,
     closing: CancellationToken,
     tasks: TaskTracker,
     compaction: tokio::sync::Mutex<Compaction>,
@@ -85,6 +93,13 @@ impl Store {
         Self::open(Arc::new(backend), now, options).await
     }
 
+    /// A store in a PostgreSQL database that has been migrated ([`Postgres::migrate`]). Any number of processes may
+    /// share it.
+    pub async fn postgres(url: &str, now: Now, options: Options) -> Result<Self, OpenError> {
+        let backend = Postgres::open(url).await?;
+        Self::open(Arc::new(backend), now, options).await
+    }
+
     /// A store over any backend: loads what is there.
     pub async fn open(backend: Arc<dyn Backend>, now: Now, options: Options) -> Result<Self, OpenError> {
         let snapshot = backend.load().await.map_err(OpenError::Load)?;
@@ -111,19 +126,25 @@ impl Store {
         let (fanout, batches) = mpsc::channel(fanout::QUEUE_BATCHES);
         let closing = CancellationToken::new();
         let tasks = TaskTracker::new();
+        let feed = Arc::new(tokio::sync::Mutex::new(Feed::new(core.clone(), fanout)));
         let writer = Writer {
             core: core.clone(),
             now: now.clone(),
             urgent: urgent_queue,
             normal: normal_queue,
-            fanout,
+            feed: feed.clone(),
             closing: closing.clone(),
             closed: false,
         };
         tasks.spawn(writer.run());
+        let readers = core.backend.shared().is_some().then(|| {
+            let (readers, waiting) = mpsc::channel(follower::QUEUE_READERS);
+            tasks.spawn(Follower { core: core.clone(), feed, readers: waiting, closing: closing.clone() }.run());
+            readers
+        });
         tasks.spawn(fanout::run(core.clone(), batches));
         let compaction = tokio::sync::Mutex::default();
-        let inner = Arc::new(Inner { core, now, options, normal, urgent, closing, tasks, compaction });
+        let inner = Arc::new(Inner { core, now, options, normal, urgent, readers, closing, tasks, compaction });
         if let Some(every) = inner.options.compact_every {
             let closing = inner.closing.clone();
             // Weak, so that the last clone of the store ends it.
@@ -154,10 +175,23 @@ impl Store {
             return Err(closed());
         }
         let queue = if write.urgent { &self.inner.urgent } else { &self.inner.normal };
-        let (reply, outcome) = oneshot::channel();
-        queue.send(Pending { write, reply, since: Instant::now() }).await.map_err(|_| closed())?;
+        let (reply, mut outcome) = oneshot::channel();
+        let claim = Claim::default();
+        let pending = Pending { write, reply, claim: claim.clone(), since: Instant::now() };
+        let answer = async {
+            queue.send(pending).await.map_err(|_| closed())?;
+            Ok((&mut outcome).await)
+        };
+        let answer = match timeout(TAKEN_WITHIN, answer).await {
+            Ok(answer) => answer?,
+            Err(_) if claim.take() => {
+                return Err(WriteError::Unavailable("the database is not keeping up".to_owned()));
+            }
+            // It is under way.
+            Err(_) => outcome.await,
+        };
         // The writer answers everything that it takes, unless the runtime is torn down under it.
-        outcome.await.unwrap_or_else(|_| Err(WriteError::Unknown("the store ended".to_owned())))
+        answer.unwrap_or_else(|_| Err(WriteError::Unknown("the store ended".to_owned())))
     }
 
     /// Reads one object, with the revision of the read.
@@ -180,6 +214,7 @@ impl Store {
             }
         }
         let changes = core.backend.history(key, exact, 1).await?;
+        core.refresh_floors().await?;
         core.cache().check_floor(&key.resource, exact)?;
         // What is not the same now has changed since, and the log knows it; else there was nothing then either.
         Ok((changes.into_iter().next().and_then(|change| change.event.previous), exact))
@@ -213,6 +248,7 @@ impl Store {
                 cache.revision
             };
             let piece = core.backend.entries(Some(scope), upto, newest, LOG_CHUNK).await?;
+            core.refresh_floors().await?;
             upto = piece.upto;
             for entry in &piece.entries {
                 note_previous(&mut overlay, scope, &entry.event);
@@ -230,6 +266,18 @@ impl Store {
     /// far as the log does.
     pub async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, ReadError> {
         Ok(self.inner.core.backend.history(key, after, limit).await?)
+    }
+
+    /// The newest archived objects of a scope, or only those of a name, that left before a revision (`None`: all); newest
+    /// first, at most `limit`.
+    pub async fn archived(
+        &self,
+        scope: &Scope,
+        name: Option<&str>,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<Vec<Archived>, ReadError> {
+        Ok(self.inner.core.backend.archived(scope, name, before.unwrap_or(Revision::MAX), limit).await?)
     }
 
     /// The newest revision this process knows.
@@ -258,17 +306,33 @@ impl Store {
     /// Waits until the read can be answered; the revision to answer at if it is not simply the newest.
     async fn ready(&self, at: At) -> Result<Option<Revision>, ReadError> {
         match at {
-            // One process writes, and it answers no write before it is in the cache.
-            At::Any | At::Latest => Ok(None),
+            At::Any => Ok(None),
+            At::Latest => self.look().await.map(|()| None),
             At::NotOlder(revision) => self.wait_for(revision).await.map(|()| None),
             At::Exact(revision) => self.wait_for(revision).await.map(|()| Some(revision)),
         }
+    }
+
+    /// Returns once everything acknowledged before the call, by whatever process, is in the cache.
+    async fn look(&self) -> Result<(), ReadError> {
+        // Where one process writes, it answers no write before that.
+        let Some(readers) = &self.inner.readers else { return Ok(()) };
+        let (reply, seen) = oneshot::channel();
+        let look = async {
+            let closed = || ReadError::Unavailable("the store is closed".to_owned());
+            readers.send(reply).await.map_err(|_| closed())?;
+            seen.await.map_err(|_| closed())?.map_err(ReadError::Unavailable)
+        };
+        let late = || Err(ReadError::Unavailable("the database does not answer in time".to_owned()));
+        timeout(LOOK_WITHIN, look).await.unwrap_or_else(|_| late())
     }
 
     async fn wait_for(&self, asked: Revision) -> Result<(), ReadError> {
         if self.revision() >= asked {
             return Ok(());
         }
+        // Another process may have written it already.
+        self.look().await?;
         let mut revisions = self.inner.core.revision.subscribe();
         let come = timeout(WAIT_FOR_REVISION, revisions.wait_for(|newest| *newest >= asked)).await;
         match come {
@@ -291,6 +355,16 @@ impl Core {
 
     pub(crate) fn cache_mut(&self) -> RwLockWriteGuard<'_, Cache> {
         self.cache.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over floors that other processes have raised. After a read of the log: had entries been missing from it, the
+    /// floor would show.
+    pub(crate) async fn refresh_floors(&self) -> Result<(), BackendError> {
+        if let Some(shared) = self.backend.shared() {
+            let floors = shared.floors().await?;
+            self.cache_mut().raise_floors(&floors);
+        }
+        Ok(())
     }
 
     pub(crate) fn hub(&self) -> MutexGuard<'_, Hub> {

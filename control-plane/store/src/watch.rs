@@ -110,6 +110,7 @@ impl Watch {
         let upto = self.core.cache().revision;
         let piece = self.core.backend.entries(Some(&self.scope), self.read, upto, LOG_CHUNK).await?;
         // Floors rise before entries are removed: had some been missing from this piece, it would show now.
+        self.core.refresh_floors().await?;
         self.core.cache().check_floor(&self.scope.resource, self.read)?;
         self.read = piece.upto;
         self.waiting.extend(piece.entries.into_iter().map(|entry| Arc::new(entry.event)));

@@ -58,6 +58,24 @@ pub enum Change {
         /// Canonical JSON text.
         body: Arc<str>,
     },
+    /// It is removed as by `Delete`, and its last state is kept in the archive.
+    Archive {
+        /// Canonical JSON text.
+        body: Arc<str>,
+    },
+}
+
+impl Change {
+    /// The state that it leads to.
+    pub fn body(&self) -> &Arc<str> {
+        let (Self::Put { body, .. } | Self::Delete { body } | Self::Archive { body }) = self;
+        body
+    }
+
+    /// Whether the object is gone afterwards.
+    pub fn removes(&self) -> bool {
+        !matches!(self, Self::Put { .. })
+    }
 }
 
 /// A precondition on another object: it exists, has this uid (if given) and, at `pointer` (RFC 6901), this value.

@@ -1,20 +1,23 @@
 //! The one task that commits: it groups what waits, commits it, feeds the cache and answers, in this order.
 
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
-    sync::Arc,
+    collections::{HashSet, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    sync::{Mutex, mpsc, oneshot},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    BackendError, Batch, Change, CommitError, Committed, Event, Expect, Object, Refusal, Revision, Write, WriteError,
-    fanout,
+    BackendError, Batch, CommitError, Committed, Event, Expect, Object, Refusal, Revision, Write, WriteError,
+    feed::{Feed, LOG_CHUNK},
     store::{Core, Now},
 };
 
@@ -26,17 +29,30 @@ pub(crate) const QUEUE_URGENT: usize = 64;
 const BATCH_WRITES: usize = 256;
 /// Their bodies together, in bytes: a commit of this size still takes tens of milliseconds.
 const BATCH_BYTES: usize = 4 << 20;
-/// Entries read from the log at once when others have written.
-const LOG_CHUNK: usize = 512;
-/// How often a lost commit is looked for before its callers are told that its outcome is unknown, and how long between.
-const LOOKUPS: u32 = 10;
+/// How often a lost commit is looked for before its callers are told that its outcome is unknown, how long between, and
+/// how long at all: with the commit itself it stays within the 5 s in which a client shall have its answer.
+const LOOKUPS: u32 = 5;
 const LOOKUP_EVERY: Duration = Duration::from_millis(300);
+const LOOKUP_WITHIN: Duration = Duration::from_millis(1_800);
 
 /// A write that waits for its commit.
 pub(crate) struct Pending {
     pub(crate) write: Write,
     pub(crate) reply: oneshot::Sender<Result<Arc<Object>, WriteError>>,
+    pub(crate) claim: Claim,
     pub(crate) since: Instant,
+}
+
+/// Whether a waiting write is still to be had: the writer takes it into a batch, or its caller takes it back, and the
+/// one who is first has it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Claim(Arc<AtomicBool>);
+
+impl Claim {
+    /// Whether it was still to be had.
+    pub(crate) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 pub(crate) struct Writer {
@@ -44,7 +60,7 @@ pub(crate) struct Writer {
     pub(crate) now: Now,
     pub(crate) urgent: mpsc::Receiver<Pending>,
     pub(crate) normal: mpsc::Receiver<Pending>,
-    pub(crate) fanout: mpsc::Sender<fanout::Batch>,
+    pub(crate) feed: Arc<Mutex<Feed>>,
     pub(crate) closing: CancellationToken,
     /// Whether the queues take no more.
     pub(crate) closed: bool,
@@ -103,6 +119,7 @@ impl Writer {
         let (writes, replies): (Vec<_>, Vec<_>) =
             pending.into_iter().map(|pending| (pending.write, (pending.reply, pending.since))).unzip();
         let batch = Batch { writes, at: (self.now)() };
+        let since = self.core.cache().revision;
         let outcomes = match self.core.backend.commit(&batch).await {
             Ok(committed) => self.take_in(&batch, &committed).await,
             Err(CommitError::NotWritten(error)) => {
@@ -111,7 +128,8 @@ impl Writer {
             }
             Err(CommitError::Unknown(error)) => {
                 tracing::warn!(error = %error, writes = batch.writes.len(), "lost a commit, looking it up");
-                self.look_up(&batch, &error).await
+                let looked_up = timeout(LOOKUP_WITHIN, self.look_up(&batch, since, &error)).await;
+                looked_up.unwrap_or_else(|_| all(&batch, &WriteError::Unknown(error.to_string())))
             }
         };
         for ((reply, since), outcome) in replies.into_iter().zip(outcomes) {
@@ -123,10 +141,10 @@ impl Writer {
 
     /// Brings the cache up to the batch, applies it, and tells each write's outcome.
     async fn take_in(&self, batch: &Batch, committed: &Committed) -> Vec<Result<Arc<Object>, WriteError>> {
-        if let Err(error) = self.catch_up(committed.before).await {
-            // It is committed, but nobody may see it before what came before it. The next batch tries again.
+        let mut feed = self.feed.lock().await;
+        if let Err(error) = feed.catch_up(committed.before).await {
             tracing::warn!(error = %error, "cannot read what others have written");
-            return all(batch, &WriteError::Unknown(error.to_string()));
+            return self.tell_unseen(batch, committed, &error);
         }
         let mut events = Vec::with_capacity(batch.writes.len());
         let mut outcomes = Vec::with_capacity(batch.writes.len());
@@ -136,7 +154,11 @@ impl Writer {
                 let found = cache.get(&write.key).cloned();
                 outcomes.push(match *outcome {
                     Ok(revision) => {
-                        let event = Arc::new(Event::of(write, revision, found));
+                        // Whoever follows the log may have seen it before us.
+                        let seen = (revision <= cache.revision && revision > cache.window_start)
+                            .then(|| cache.events(revision - 1, revision).next().cloned())
+                            .flatten();
+                        let event = seen.unwrap_or_else(|| Arc::new(Event::of(write, revision, found)));
                         let object = event.object.clone();
                         events.push(event);
                         Ok(object)
@@ -145,45 +167,42 @@ impl Writer {
                 });
             }
         }
-        self.apply(events, committed.newest).await;
+        feed.take_in(events, committed.newest).await;
         outcomes
     }
 
-    /// Feeds what others have written, up to a revision, to the cache.
-    async fn catch_up(&self, upto: Revision) -> Result<(), BackendError> {
-        loop {
-            let after = self.core.cache().revision;
-            if after >= upto {
-                return Ok(());
-            }
-            let piece = self.core.backend.entries(None, after, upto, LOG_CHUNK).await?;
-            self.apply(piece.entries.into_iter().map(|entry| Arc::new(entry.event)).collect(), piece.upto).await;
+    /// The outcomes of a batch that is committed but cannot be shown yet, for want of what came before it.
+    fn tell_unseen(
+        &self,
+        batch: &Batch,
+        committed: &Committed,
+        error: &BackendError,
+    ) -> Vec<Result<Arc<Object>, WriteError>> {
+        if self.core.backend.shared().is_none() {
+            // Readers here would not see it. The next batch tries again.
+            return all(batch, &WriteError::Unknown(error.to_string()));
         }
-    }
-
-    async fn apply(&self, events: Vec<Arc<Event>>, newest: Revision) {
-        {
-            let mut cache = self.core.cache_mut();
-            for event in &events {
-                cache.apply(event.clone());
-            }
-            cache.revision = newest;
-            let resources: BTreeSet<_> = events.iter().map(|event| &event.object.key.resource).collect();
-            self.core.metrics.observe(&cache, resources.into_iter());
-        }
-        self.core.revision.send_replace(newest);
-        // It only ends after this task.
-        let _ = self.fanout.send(fanout::Batch { events, newest }).await;
+        let written = batch.writes.iter().zip(&committed.outcomes);
+        let told = written.map(|(write, outcome)| match *outcome {
+            Ok(revision) => Ok(Event::of(write, revision, self.core.cache().get(&write.key).cloned()).object),
+            // Nothing was written; what stood in the way is not known.
+            Err(_) => Err(WriteError::Unavailable(error.to_string())),
+        });
+        told.collect()
     }
 
     /// Finds out what became of a batch whose commit failed half way.
-    async fn look_up(&self, batch: &Batch, error: &BackendError) -> Vec<Result<Arc<Object>, WriteError>> {
+    async fn look_up(
+        &self,
+        batch: &Batch,
+        since: Revision,
+        error: &BackendError,
+    ) -> Vec<Result<Arc<Object>, WriteError>> {
         for attempt in 0..LOOKUPS {
             if attempt > 0 {
                 sleep(LOOKUP_EVERY).await;
             }
-            let before = self.core.cache().revision;
-            match self.find_written(batch, before).await {
+            match self.find_written(batch, since).await {
                 Ok(outcomes) => {
                     let not_written = || Err(WriteError::Unavailable(error.to_string()));
                     return outcomes.into_iter().map(|found| found.map_or_else(not_written, Ok)).collect();
@@ -194,11 +213,11 @@ impl Writer {
         all(batch, &WriteError::Unknown(error.to_string()))
     }
 
-    /// For each write its object, if it is in the log after `before`.
-    async fn find_written(&self, batch: &Batch, before: Revision) -> Result<Vec<Option<Arc<Object>>>, BackendError> {
+    /// For each write its object, if it is in the log after `since`.
+    async fn find_written(&self, batch: &Batch, since: Revision) -> Result<Vec<Option<Arc<Object>>>, BackendError> {
         let newest = self.core.backend.newest().await?;
         let mut entries = Vec::new();
-        let mut after = before;
+        let mut after = since;
         while after < newest {
             let piece = self.core.backend.entries(None, after, newest, LOG_CHUNK).await?;
             after = piece.upto;
@@ -207,21 +226,18 @@ impl Writer {
         let found = batch.writes.iter().map(|write| {
             let entry = entries.iter().find(|entry| {
                 let event = &entry.event;
-                let (body, deleted) = match &write.change {
-                    Change::Put { body, .. } => (body, false),
-                    Change::Delete { body } => (body, true),
-                };
                 let expect = event.previous.as_ref().map_or(Expect::Absent, |object| Expect::Revision(object.revision));
                 event.object.key == write.key
-                    && event.object.body == *body
-                    && event.deleted == deleted
+                    && event.object.body == *write.change.body()
+                    && event.deleted == write.change.removes()
                     && expect == write.expect
                     && entry.actor == write.actor
             });
             entry.map(|entry| entry.event.object.clone())
         });
         let found = found.collect();
-        self.apply(entries.into_iter().map(|entry| Arc::new(entry.event)).collect(), newest).await;
+        let events = entries.into_iter().map(|entry| Arc::new(entry.event));
+        self.feed.lock().await.take_in(events, newest).await;
         Ok(found)
     }
 }
@@ -256,13 +272,16 @@ fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
             left.push_back(pending);
             continue;
         }
-        let (Change::Put { body, .. } | Change::Delete { body }) = &write.change;
-        if batch.len() == BATCH_WRITES || (!batch.is_empty() && bytes + body.len() > BATCH_BYTES) {
+        let body = write.change.body().len();
+        if batch.len() == BATCH_WRITES || (!batch.is_empty() && bytes + body > BATCH_BYTES) {
             left.push_back(pending);
             break;
         }
-        bytes += body.len();
-        written.insert(write.key.clone());
+        if !pending.claim.take() {
+            continue;
+        }
+        bytes += body;
+        written.insert(pending.write.key.clone());
         batch.push(pending);
     }
     left.append(waiting);

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod contract;
+    mod database;
     mod faults;
     mod faulty;
     mod fixture;

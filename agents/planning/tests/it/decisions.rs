@@ -8,6 +8,7 @@ use dropmate_api::{
 };
 use dropmate_planning::{Command, Memory, Plan, Snapshot, step};
 use insta::assert_snapshot;
+use jiff::SignedDuration;
 use rstest::rstest;
 
 use super::build::{
@@ -38,6 +39,21 @@ fn in_mode(mode: DispatchMode) -> DispatchPolicySpec {
 fn the_nearest_of_two_idle_drivers_is_bound() {
     let world = snapshot(vec![order("o-1")], vec![driver("far", 3000.0), driver("near", 500.0)]);
     assert_snapshot!(plan_text(&world, "12:00"));
+}
+
+#[test]
+fn an_order_is_bound_in_the_second_in_which_it_was_placed_and_not_before() {
+    let placed_at = at("12:00") + SignedDuration::from_millis(300);
+    let world = Snapshot {
+        policy: in_mode(DispatchMode::Nearest),
+        ..snapshot(vec![order("o-1").with(|o| o.spec.placed_at = Some(placed_at))], vec![driver("sam", 500.0)])
+    };
+    let mut memory = Memory::default();
+    let before = step(&mut memory, &world, placed_at - SignedDuration::from_millis(200));
+    assert_eq!(bound(&before), []);
+    assert_eq!(before.wake_at, Some(at("12:00") + SignedDuration::from_secs(1)), "not half a minute later");
+    let after = step(&mut Memory::default(), &world, placed_at + SignedDuration::from_millis(200));
+    assert_eq!(bound(&after), [("o-1", "sam")]);
 }
 
 #[test]

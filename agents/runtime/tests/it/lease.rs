@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use dropmate_agent::{
     Election, Now,
-    lease::{DURATION, RENEW_EVERY, RETRY_EVERY, TRUST},
+    lease::{ADDRESS, DURATION, RENEW_EVERY, RETRY_EVERY, TRUST},
 };
 use dropmate_control_plane::ControlPlane;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -143,4 +143,26 @@ async fn no_two_terms_of_one_process_are_alike() {
     // As after a crash of the task: nothing was given back, and the stored holder is still this process.
     drop(first);
     assert_eq!(election.win().await.unwrap().transitions, transitions + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_tells_the_address_of_its_holder_and_of_nobody_else() {
+    let plane = plane().await;
+    let client = Gate::default().client(&plane);
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "dropmate-system");
+    let told = async || leases.get("dispatch").await.unwrap().metadata.annotations.unwrap_or_default().remove(ADDRESS);
+
+    let first = election(&plane, client.clone(), "a").advertise(Some("10.0.0.7:7451".into())).win().await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("10.0.0.7:7451"));
+    sleep(RENEW_EVERY * 2).await;
+    assert_eq!(told().await.as_deref(), Some("10.0.0.7:7451"), "a renewal keeps it");
+    // As after a crash: nothing is given back.
+    drop(first);
+    let second = election(&plane, client.clone(), "b").win().await.unwrap();
+    assert_eq!(told().await, None, "the new holder has none");
+    second.resign().await;
+    let third = election(&plane, client, "c").advertise(Some("http://c:7451".into())).win().await.unwrap();
+    assert_eq!(told().await.as_deref(), Some("http://c:7451"));
+    third.resign().await;
+    assert_eq!(told().await, None, "nobody leads");
 }

@@ -3,43 +3,25 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use futures::{AsyncBufReadExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::{Form, GetArgs, Target, name};
 use crate::{
     connection::{Connection, escape},
-    failure::{Failure, Outcome},
+    failure::Outcome,
+    follow::{Follow, Seen, Source},
     output,
 };
 
-/// After this long without a server the watch gives up.
+/// After this long without a server the watch gives up: whoever reads the pipe shall hear of it.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
-/// First pause before connecting again; it doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const MAX_PAUSE: Duration = Duration::from_secs(5);
-/// The server ends a watch after this long, and it is resumed: no connection lives for ever.
-const WATCH_SECONDS: u32 = 600;
 
-struct Watch<'a> {
-    connection: &'a Connection,
+struct Printer<'a> {
     args: &'a GetArgs,
     target: &'a Target,
-    collection: String,
-    selectors: String,
-    version: String,
     columns: Value,
     widths: Vec<usize>,
     headings_due: bool,
-}
-
-/// How a stretch of watching ended.
-enum End {
-    /// Resume from the last version.
-    Resume,
-    /// The history is gone: list again.
-    Relist,
 }
 
 pub(super) async fn run(connection: &Connection, target: &Target, args: &GetArgs) -> Outcome {
@@ -52,96 +34,47 @@ pub(super) async fn run(connection: &Connection, target: &Target, args: &GetArgs
         }
         _ => return Err(anyhow!("-w follows one object or a selection").into()),
     }
-    let mut watch = Watch {
-        connection,
-        args,
-        target,
+    let mut printer =
+        Printer { args, target, columns: Value::Null, widths: Vec::new(), headings_due: !args.no_headers };
+    let source = Source {
         collection: target.resource.path(args.namespace(connection)),
         selectors,
-        version: String::new(),
-        columns: Value::Null,
-        widths: Vec::new(),
-        headings_due: !args.no_headers,
+        table: printer.table(),
+        // Not in pages: begun anew in the middle, it would have printed half of it twice.
+        page: None,
+        give_up_after: Some(GIVE_UP_AFTER),
     };
-    watch.list().await?;
-    watch.follow().await
+    let mut follow = Follow::new(connection.clone(), source);
+    let mut listed = false;
+    loop {
+        match follow.next().await? {
+            Seen::Listed { list, .. } => {
+                if listed {
+                    output::note("The history since the last change is gone; listing again.");
+                }
+                listed = true;
+                printer.list(&list);
+            }
+            Seen::Changed { object, .. } if printer.table() => printer.rows(&object),
+            Seen::Changed { object, .. } => printer.object(&object),
+            Seen::Live | Seen::Cut(_) => {}
+        }
+    }
 }
 
-impl Watch<'_> {
+impl Printer<'_> {
     fn table(&self) -> bool {
         matches!(self.args.output, Form::Text | Form::Wide)
     }
 
-    /// Prints what is there and remembers the version from which to follow.
-    async fn list(&mut self) -> Outcome {
-        // Not in pages: a page expires when the reader is slow, and the watch starts at the list's version anyway.
-        let path = format!("{}?{}", self.collection, self.selectors.trim_start_matches('&'));
-        let answer =
-            if self.table() { self.connection.get_table(&path).await? } else { self.connection.get(&path).await? };
-        let list = answer.accepted()?;
-        self.version = version(&list).unwrap_or_default();
+    fn list(&mut self, list: &Value) {
         if self.table() {
-            self.rows(&list);
+            self.rows(list);
         } else {
             for item in list["items"].as_array().into_iter().flatten() {
                 self.object(item);
             }
         }
-        Ok(())
-    }
-
-    async fn follow(&mut self) -> Outcome {
-        let mut pause = FIRST_PAUSE;
-        let mut alive_at = Instant::now();
-        loop {
-            let before = self.version.clone();
-            match self.stretch().await {
-                Ok(End::Resume) => alive_at = Instant::now(),
-                Ok(End::Relist) => {
-                    output::note("The history since the last change is gone; listing again.");
-                    self.list().await?;
-                    alive_at = Instant::now();
-                }
-                // No server: it may come back.
-                Err(Failure::Unknown(error)) if alive_at.elapsed() > GIVE_UP_AFTER => {
-                    return Err(error.context("gave the watch up").into());
-                }
-                Err(Failure::Unknown(_)) => {}
-                Err(no) => return Err(no),
-            }
-            pause = if before == self.version { (pause * 2).min(MAX_PAUSE) } else { FIRST_PAUSE };
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// Follows until the connection ends.
-    async fn stretch(&mut self) -> Outcome<End> {
-        let path = format!(
-            "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}{}",
-            self.collection, self.version, self.selectors
-        );
-        let stream = match self.connection.watch(&path, self.table()).await? {
-            Ok(stream) => stream,
-            Err(refusal) if refusal.code == 410 => return Ok(End::Relist),
-            Err(refusal) => return Err(refusal.into()),
-        };
-        let mut lines = stream.lines();
-        // A cut connection is no loss: the next stretch resumes after the last version.
-        while let Some(Ok(line)) = lines.next().await {
-            let Ok(event) = serde_json::from_str::<Value>(&line) else { break };
-            let object = &event["object"];
-            match event["type"].as_str() {
-                Some("ERROR") if object["code"] == 410 => return Ok(End::Relist),
-                Some("ERROR") => return Ok(End::Resume),
-                Some("BOOKMARK") => {}
-                _ if self.table() => self.rows(object),
-                _ => self.object(object),
-            }
-            if let Some(version) = version(object) {
-                self.version = version;
-            }
-        }
-        Ok(End::Resume)
     }
 
     fn rows(&mut self, table: &Value) {
@@ -174,11 +107,4 @@ impl Watch<'_> {
             _ => output::line(self.target.resource.object(name(&object))),
         }
     }
-}
-
-/// The version of a list, an object, or a table of one row.
-fn version(object: &Value) -> Option<String> {
-    let own = object.pointer("/metadata/resourceVersion");
-    let row = object.pointer("/rows/0/object/metadata/resourceVersion");
-    [own, row].into_iter().flatten().filter_map(Value::as_str).find(|version| !version.is_empty()).map(str::to_owned)
 }

@@ -6,7 +6,11 @@ use sqlx::AssertSqlSafe;
 
 pub(super) const NEWEST: &str = "SELECT value FROM revision";
 
-pub(super) const TAKE: &str = "UPDATE revision SET value = value + ?1 RETURNING value";
+pub(super) const TAKE: &str = "UPDATE revision SET value = value + ?1 RETURNING value, bytes";
+
+pub(super) const APPENDED: &str = "SELECT bytes FROM revision";
+
+pub(super) const SET_APPENDED: &str = "UPDATE revision SET bytes = ?1";
 
 pub(super) const FLOORS: &str = "SELECT resource, revision FROM floors";
 
@@ -48,7 +52,7 @@ pub(super) const HISTORY: &str = "
     ORDER BY l.revision LIMIT ?5";
 
 pub(super) const HEADERS: &str = "
-    SELECT revision, resource, previous, deleted, at FROM log NOT INDEXED
+    SELECT revision, resource, previous, deleted, at, total FROM log NOT INDEXED
     WHERE revision > ?1 ORDER BY revision LIMIT ?2";
 
 pub(super) const PRUNE: &str = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?1))";
@@ -57,15 +61,30 @@ pub(super) const RAISE_FLOOR: &str = "
     INSERT INTO floors (resource, revision) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET revision = max(revision, excluded.revision)";
 
+pub(super) const ARCHIVE: &str = "
+    INSERT INTO archive (revision, resource, namespace, name, uid, at, body)
+    SELECT revision, resource, namespace, name, uid, at, ?2 FROM log WHERE revision = ?1";
+
+/// One statement for each way in: an index does not help with a condition that may be absent.
+pub(super) const ARCHIVED: &str = "
+    SELECT resource, namespace, name, uid, revision, body, at FROM archive
+    WHERE resource = ?1 AND (?2 IS NULL OR namespace = ?2) AND revision < ?3
+    ORDER BY revision DESC LIMIT ?4";
+
+pub(super) const ARCHIVED_BY_NAME: &str = "
+    SELECT resource, namespace, name, uid, revision, body, at FROM archive
+    WHERE resource = ?1 AND (?2 IS NULL OR namespace = ?2) AND revision < ?3 AND name = ?5
+    ORDER BY revision DESC LIMIT ?4";
+
 /// The row counts that there is a statement for. Few, so that all stay prepared; steep, so that a batch needs few.
 const APPEND_ROWS: [usize; 4] = [64, 16, 4, 1];
 
 static APPEND: LazyLock<[String; 4]> = LazyLock::new(|| {
     APPEND_ROWS.map(|rows| {
-        let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        let row = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         format!(
             "INSERT INTO log (revision, resource, namespace, name, uid, deleted, previous, actor, client, request_id, \
-             at, body) VALUES {}",
+             at, total, body) VALUES {}",
             vec![row; rows].join(", ")
         )
     })

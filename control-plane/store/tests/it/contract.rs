@@ -2,10 +2,12 @@
 
 use super::fixture::Fixture;
 
+mod archive;
 mod compaction;
 mod guards;
 mod model;
 mod reads;
+mod replicas;
 mod watches;
 mod writes;
 
@@ -77,6 +79,13 @@ macro_rules! contract {
                 each_resource_ages_at_its_own_pace,
                 a_watch_that_still_reads_old_history_is_told_that_it_is_gone,
                 floors_survive_reopening,
+                of_more_history_than_fits_the_oldest_goes,
+            }
+            archive {
+                what_is_archived_is_gone_and_its_last_state_can_be_found,
+                an_archived_name_can_be_used_again_and_both_are_found,
+                a_refused_archiving_leaves_nothing_in_the_archive,
+                the_archive_is_read_newest_first_and_in_pages,
             }
             model {
                 random_use_agrees_with_a_simple_model,
@@ -85,7 +94,23 @@ macro_rules! contract {
     )* };
 }
 
-contract! { memory sqlite }
+contract! { memory sqlite postgres }
+
+// What holds between the processes that share one log.
+holds_for! { shared_postgres:
+    replicas {
+        what_one_has_acknowledged_every_other_reads,
+        an_object_is_created_once_whoever_asks,
+        of_many_rivals_on_all_replicas_one_wins,
+        a_guard_holds_against_what_another_has_written,
+        a_watch_sees_what_all_write_in_one_order,
+        a_watch_resumes_on_another_replica_without_gap_or_double,
+        a_list_is_continued_on_another_replica,
+        history_that_one_has_removed_is_gone_for_all,
+        two_compact_at_the_same_time,
+        a_bookmark_follows_what_others_write,
+    }
+}
 
 /// Lets the suite name `Fixture` without each module importing it from two levels up.
 pub(crate) type On = Fixture;

@@ -11,8 +11,8 @@ use std::{
 
 use async_trait::async_trait;
 use dropmate_store::{
-    Backend, BackendError, Batch, CommitError, Committed, Entries, Entry, Floors, Header, Key, Revision, Scope,
-    Snapshot,
+    Archived, Backend, BackendError, Batch, CommitError, Committed, Entries, Entry, Floors, Header, Key, Revision,
+    Scope, Shared, Snapshot,
 };
 use tokio::sync::mpsc;
 
@@ -125,6 +125,24 @@ impl Backend for Faulty {
 
     async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError> {
         self.inner.headers(after, limit).await
+    }
+
+    async fn appended(&self) -> Result<u64, BackendError> {
+        self.inner.appended().await
+    }
+
+    async fn archived(
+        &self,
+        scope: &Scope,
+        name: Option<&str>,
+        before: Revision,
+        limit: usize,
+    ) -> Result<Vec<Archived>, BackendError> {
+        self.inner.archived(scope, name, before, limit).await
+    }
+
+    fn shared(&self) -> Option<&dyn Shared> {
+        self.inner.shared()
     }
 
     async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {

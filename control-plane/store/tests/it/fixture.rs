@@ -17,33 +17,56 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
+use super::database::Database;
+
 pub(crate) const ORDERS: &str = "orders.dropmate.dev";
 
 /// A backend under test. Stores opened on it one after the other find what the one before left.
 pub(crate) struct Fixture {
+    /// Where only one process may open it.
     backend: Mutex<Arc<dyn Backend>>,
     clock: Clock,
-    dir: Option<TempDir>,
+    place: Place,
+}
+
+/// Where a backend can be opened again.
+enum Place {
+    Memory,
+    Sqlite(TempDir),
+    Postgres(Database),
 }
 
 impl Fixture {
     #[expect(clippy::unused_async, reason = "all backends are made in one way")]
     pub(crate) async fn memory() -> Self {
-        Self { backend: Mutex::new(Arc::new(Memory::new())), clock: Clock::default(), dir: None }
+        Self { backend: Mutex::new(Arc::new(Memory::new())), clock: Clock::default(), place: Place::Memory }
     }
 
     pub(crate) async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let backend = Mutex::new(open_sqlite(&dir).await);
-        Self { backend, clock: Clock::default(), dir: Some(dir) }
+        Self { backend, clock: Clock::default(), place: Place::Sqlite(dir) }
+    }
+
+    /// As `postgres`; each store on it is a process of its own.
+    pub(crate) async fn shared_postgres() -> Self {
+        Self::postgres().await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        let database = Database::create().await;
+        let backend: Arc<dyn Backend> = Arc::new(Memory::new());
+        Self { backend: Mutex::new(backend), clock: Clock::default(), place: Place::Postgres(database) }
     }
 
     /// A store on what a closed one has left.
     pub(crate) async fn store_after_close(&self) -> Store {
-        if let Some(dir) = &self.dir {
-            let backend = open_sqlite(dir).await;
-            *self.backend.lock().unwrap() = backend;
-        }
+        let backend = match &self.place {
+            Place::Memory => return self.store().await,
+            Place::Sqlite(dir) => open_sqlite(dir).await,
+            Place::Postgres(_) => return self.store().await,
+        };
+        *self.backend.lock().unwrap() = backend;
         self.store().await
     }
 
@@ -56,7 +79,11 @@ impl Fixture {
     }
 
     pub(crate) async fn store_with(&self, options: Options) -> Store {
-        let backend = self.backend.lock().unwrap().clone();
+        let backend = match &self.place {
+            // As another process would: with connections of its own.
+            Place::Postgres(database) => database.open().await,
+            Place::Memory | Place::Sqlite(_) => self.backend.lock().unwrap().clone(),
+        };
         Store::open(backend, self.clock.now(), options).await.unwrap()
     }
 

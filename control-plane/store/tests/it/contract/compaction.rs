@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dropmate_store::{At, Expect, ReadError, Store};
+use dropmate_store::{At, Expect, Options, ReadError, Retention, Store};
 
 use super::On;
 use crate::it::fixture::{create, create_many, delete, events_up_to, everything, key, key_in, next, put, update};
@@ -111,4 +111,26 @@ pub(crate) async fn floors_survive_reopening(on: On) {
     assert!(matches!(store.watch(everything(), 3).await, Err(ReadError::Expired { asked: 3, floor: 4 })));
     let mut watch = store.watch(everything(), 4).await.unwrap();
     assert_eq!(events_up_to(&mut watch, 7).await.len(), 3);
+}
+
+pub(crate) async fn of_more_history_than_fits_the_oldest_goes(on: On) {
+    let retention = Retention { bytes: 1_000, ..Retention::default() };
+    let store = on.store_with(Options { retention, ..Options::default() }).await;
+    let body = |n: usize| format!("\"{n:098}\"");
+    let mut last = store.write(create("a", &body(0))).await.unwrap();
+    store.write(create("b", &body(0))).await.unwrap();
+    for n in 1..30 {
+        last = store.write(update("a", last.revision, &body(n))).await.unwrap();
+    }
+    let now = on.clock().advance(MINUTE);
+    assert!(store.compact(now).await.unwrap() > 0);
+
+    // The last ten bodies of a hundred bytes each, and the state before them.
+    let kept = store.history(&key("a"), 0, 100).await.unwrap();
+    assert_eq!(kept.len(), 11, "{:?}", kept.iter().map(|entry| entry.event.revision).collect::<Vec<_>>());
+    assert!(matches!(store.watch(everything(), 3).await, Err(ReadError::Expired { .. })));
+    let mut watch = store.watch(everything(), last.revision - 10).await.unwrap();
+    assert_eq!(events_up_to(&mut watch, last.revision).await.len(), 10);
+    // What is current stays, however old.
+    assert!(store.get(&key("b"), At::Latest).await.unwrap().0.is_some());
 }

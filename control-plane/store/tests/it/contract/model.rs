@@ -54,9 +54,9 @@ pub(crate) async fn random_use_agrees_with_a_simple_model(on: On) {
         let expected = model.expected(&write);
         let told = match store.write(write.clone()).await {
             Ok(object) => {
-                match write.change {
+                match &write.change {
                     Change::Put { .. } => model.now.insert(write.key.clone(), object.clone()),
-                    Change::Delete { .. } => model.now.remove(&write.key),
+                    Change::Delete { .. } | Change::Archive { .. } => model.now.remove(&write.key),
                 };
                 model.states.push((object.revision, write.key, model.now.clone()));
                 Ok(())
@@ -96,7 +96,7 @@ fn any_write(random: &mut ChaCha8Rng, model: &Model, step: usize) -> Write {
     };
     let body: Arc<str> = json!({"n": step % 3}).to_string().into();
     let change = if random.random_bool(0.25) && expect != Expect::Absent {
-        Change::Delete { body }
+        if random.random_bool(0.5) { Change::Delete { body } } else { Change::Archive { body } }
     } else {
         Change::Put { uid: format!("{step}"), body }
     };
