@@ -157,9 +157,9 @@ class Town:
             self.count += 1
             name = f"o-{self.count:05}"
         body = {"apiVersion": "dropmate.dev/v1", "kind": "Order", "metadata": {"name": name}, "spec": {
-            "pickup": {"address": "12 Mill St", "location": place(self.count), "readyAt": stamp()},
+            "pickup": {"address": "12 Mill St", "location": place(self.count)},
             "dropoff": {"address": "88 Queens Quay", "location": place(self.count + 17)},
-            "recipient": {"name": "Ada"}}}
+            "recipient": {"name": "Ada"}, "readyAt": stamp()}}
         at = now()
         code, answer = self.api.ask("POST", ORDERS, body)
         self.writes.add(at, code)

@@ -39,7 +39,7 @@ tear_down() {
     if [ "$code" != 0 ]; then
         say "--- failed: the state of the stack" >&2
         compose ps --all >&2 || true
-        compose logs --no-color --tail "${LOG_LINES:-60}" >&2 || true
+        compose logs --no-color --tail "${LOG_LINES:-100}" 2>&1 | grep -v /readyz >&2 || true
     fi
     if [ -d "$work/secrets" ]; then
         docker run --rm --network none --user 0 --entrypoint rm -v "$work:/work" "dropmate:$DROPMATE_TAG" -rf /work/secrets \
