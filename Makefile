@@ -4,10 +4,10 @@ CARGO ?= cargo
 # The debug build is there in half the time, and fast enough for the demo; `make up PROFILE=release` for real use.
 PROFILE ?= dev
 
-.PHONY: up demo-check test lint bench generate build help
+.PHONY: up demo-check test lint bench generate compose-up compose-down compose-test compose-faults build help
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 build: ## Build the programs
 	@.ci/prepare >/dev/null
@@ -32,3 +32,17 @@ bench: ## Run the benchmarks and print their figures beside the targets
 
 generate: ## Rewrite the generated files (CRDs)
 	UPDATE=1 $(CARGO) test --workspace --locked generated
+
+compose-up: ## Build and start DropMate on Docker Compose (docs/compose.md)
+	cd compose && docker compose build && docker compose run --rm bootstrap && docker compose up -d --wait
+
+compose-down: ## Stop it; data and secrets stay
+	cd compose && docker compose down
+
+compose-test: ## Deliver an order on a Compose stack of its own, and check how it is closed off
+	@.ci/docker
+	@compose/test
+
+compose-faults: ## Break each part of a Compose stack under load; prints what an operator sees (a quarter of an hour)
+	@.ci/docker
+	@compose/faults
