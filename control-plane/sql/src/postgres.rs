@@ -70,12 +70,12 @@ impl Postgres {
     /// Connects, waiting for the database for a while, and checks that `schema` is at this program's version. Does not
     /// migrate: see [`migrate`].
     ///
-    /// `writer_settings` are further settings of the connection that writes.
+    /// `settings` are further settings of all but [`connect`](Self::connect)'s connections.
     pub async fn open(
         url: &str,
         schema: &'static str,
         migrations: &Migrator,
-        writer_settings: &[(&str, &str)],
+        settings: &[(&str, &str)],
     ) -> Result<Self, OpenError> {
         let options = options(url)?;
         let give_up_at = Instant::now() + START_WITHIN;
@@ -99,11 +99,9 @@ impl Postgres {
         let _ = timeout(ACQUIRE_TIMEOUT, connection.close()).await;
         checked?;
 
-        let read_options = options.clone().options([("statement_timeout", millis(QUERY_TIMEOUT))]);
-        let writer = options
-            .clone()
-            .options([("statement_timeout", COMMIT_STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
-            .options(writer_settings.iter().copied());
+        let set = options.clone().options(settings.iter().copied());
+        let read_options = set.clone().options([("statement_timeout", millis(QUERY_TIMEOUT))]);
+        let writer = set.options([("statement_timeout", COMMIT_STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
         // Whoever uses these drops a connection that failed; a ping before each use would double the round trips.
         let single = || pool(1).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
         let session = Arc::new(Mutex::new(None));

@@ -41,9 +41,15 @@ const PIECE_REVISIONS: u64 = 50_000;
 const RESTED: Duration = Duration::from_secs(1);
 /// How long the whole state may take to load.
 const LOAD_WITHIN: Duration = Duration::from_mins(2);
-/// For the writing connection: tables are looked into by key whatever the planner believes about their size, which it
-/// learns late.
-const BY_KEY: [(&str, &str); 3] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
+/// All statements are small and look into tables by key, whatever the planner believes about their size, which it learns
+/// late: on a young database it takes them for so dear that it compiles them, at 50 ms each time.
+const BY_KEY: [(&str, &str); 5] = [
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// Keeps the log in a PostgreSQL database.
 #[derive(Debug)]

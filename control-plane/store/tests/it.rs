@@ -8,5 +8,6 @@ mod it {
     mod faulty;
     mod fixture;
     mod killed;
+    mod server;
     mod sqlite;
 }
