@@ -9,7 +9,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -82,15 +82,14 @@ impl Postgres {
         let mut connection = loop {
             match connect(&options).await {
                 Ok(connection) => break connection,
-                Err(error) if Instant::now() < give_up_at => {
+                Err(error) if !is_rejected(&error) && Instant::now() < give_up_at => {
                     tracing::warn!(host = options.get_host(), error = %error, "cannot reach the database; trying again");
                     sleep(START_EVERY).await;
                 }
                 Err(source) => return Err(unreachable(&options, source)),
             }
         };
-        let found = applied(&mut connection, schema).await.and_then(|applied| plan(schema, migrations, &applied));
-        let checked = match found {
+        let checked = match checked_plan(&mut connection, schema, migrations).await {
             Ok(Plan { pending, .. }) if pending.is_empty() => Ok(()),
             Ok(Plan { pending, .. }) => Err(OpenError::Older { schema, pending: pending.len() }),
             Err(error) => Err(error),
@@ -242,9 +241,29 @@ async fn connect_and_plan(
     migrations: &Migrator,
 ) -> Result<(PgConnection, Plan), OpenError> {
     let mut connection = connect(options).await.map_err(|source| unreachable(options, source))?;
-    let applied = applied(&mut connection, schema).await?;
-    let plan = plan(schema, migrations, &applied)?;
+    let plan = checked_plan(&mut connection, schema, migrations).await?;
     Ok((connection, plan))
+}
+
+/// What the schema lacks, in a database that can hold what we write.
+async fn checked_plan(
+    connection: &mut PgConnection,
+    schema: &'static str,
+    migrations: &Migrator,
+) -> Result<Plan, OpenError> {
+    let failed = |source| OpenError::Migrate { schema, source: MigrateError::Execute(source) };
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(failed)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding { found: encoding });
+    }
+    plan(schema, migrations, &applied(connection, schema).await?)
+}
+
+/// Whether the server does not let us in: waiting will not help.
+fn is_rejected(error: &sqlx::Error) -> bool {
+    // invalid_authorization_specification, invalid_password
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("28"))
 }
 
 /// The migrations with the table that remembers them in the schema itself.
@@ -255,8 +274,8 @@ fn migrator(schema: &'static str, migrations: &Migrator) -> Migrator {
     migrator
 }
 
-fn is_locked(error: &sqlx::migrate::MigrateError) -> bool {
-    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+fn is_locked(error: &MigrateError) -> bool {
+    use MigrateError::{Execute, ExecuteMigration};
     let (Execute(error) | ExecuteMigration(error, _)) = error else { return false };
     // lock_not_available
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
@@ -265,9 +284,7 @@ fn is_locked(error: &sqlx::migrate::MigrateError) -> bool {
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
     let options = PgConnectOptions::from_str(url).map_err(|source| OpenError::Url { source })?;
     // Its owner logs what went wrong, once; statements are long and bodies are nobody's business.
-    let options = options.application_name("dropmate").disable_statement_logging();
-    // Compiling a statement of ours to machine code takes a hundred times as long as carrying it out.
-    Ok(options.options([("jit", "off")]))
+    Ok(options.application_name("dropmate").disable_statement_logging())
 }
 
 fn migration_options(url: &str) -> Result<PgConnectOptions, OpenError> {

@@ -72,11 +72,15 @@ ALTER TABLE control.archive ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX archive_by_namespace ON control.archive (resource, namespace, revision);
 CREATE INDEX archive_by_name ON control.archive (resource, namespace, name, revision);
 
+-- A JSON text as jsonb, which knows no NUL in strings: it becomes U+0001 on both sides of a comparison.
+CREATE FUNCTION control.as_jsonb(text text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$ SELECT replace(text, '\u0000', '\u0001')::jsonb $$;
+
 -- The value at a path of a body; null where there is none. A body that is not JSON has no value anywhere.
 CREATE FUNCTION control.value_at(body text, path text[]) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    RETURN coalesce(body::jsonb #> path, 'null');
+    RETURN coalesce(control.as_jsonb(body) #> path, 'null');
 EXCEPTION WHEN data_exception THEN
     RETURN 'null';
 END
@@ -110,7 +114,7 @@ BEGIN
         SELECT array_agg(
                    o.revision IS NOT NULL
                    AND (g.uid IS NULL OR g.uid = o.uid)
-                   AND (g.path IS NULL OR control.value_at(l.body, g.path::text[]) = g.equals::jsonb)
+                   AND (g.path IS NULL OR control.value_at(l.body, g.path::text[]) = control.as_jsonb(g.equals))
                    ORDER BY g.number)
         INTO guards_hold
         FROM unnest(g_resource, g_namespace, g_name, g_uid, g_path, g_equals)
