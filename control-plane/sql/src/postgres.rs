@@ -3,7 +3,7 @@
 
 use std::{
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -42,28 +42,21 @@ const START_EVERY: Duration = Duration::from_secs(1);
 const MIGRATION_LOCK_TIMEOUT: &str = "5s";
 const MIGRATION_TRIES: u32 = 12;
 
+mod single;
+
+pub use single::Single;
+
 /// The connections of one process to one database.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     /// The one connection that writes.
-    pub write: PgPool,
+    pub write: Single,
     /// The one connection that follows what others write. Nothing else waits for it, so that it also tells whether the
     /// database is there when all others are busy.
-    pub follow: PgPool,
+    pub follow: Single,
     /// Connections that read old history.
     pub read: PgPool,
     options: PgConnectOptions,
-    /// The session of the connection that writes.
-    writer: Arc<Mutex<Option<Session>>>,
-    /// A session that may still carry out what was last asked of it.
-    lost: Arc<Mutex<Option<Session>>>,
-}
-
-/// A session on the server: its process, and since when, as processes' numbers come back.
-#[derive(Clone, Debug)]
-struct Session {
-    pid: i32,
-    since: String,
 }
 
 impl Postgres {
@@ -101,48 +94,12 @@ impl Postgres {
         let set = options.clone().options(settings.iter().copied());
         let read_options = set.clone().options([("statement_timeout", millis(QUERY_TIMEOUT))]);
         let writer = set.options([("statement_timeout", COMMIT_STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
-        // Whoever uses these drops a connection that failed; a ping before each use would double the round trips.
-        let single = || pool(1).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
-        let session = Arc::new(Mutex::new(None));
-        let remembered = session.clone();
-        let write = single().after_connect(move |connection, _| {
-            let remembered = remembered.clone();
-            Box::pin(async move {
-                let (pid, since) = sqlx::query_as(OWN_SESSION).fetch_one(connection).await?;
-                *locked(&remembered) = Some(Session { pid, since });
-                Ok(())
-            })
-        });
         Ok(Self {
-            write: write.connect_lazy_with(writer),
-            follow: single().connect_lazy_with(read_options.clone()),
+            write: Single::new(writer),
+            follow: Single::new(read_options.clone()),
             read: pool(READERS).connect_lazy_with(read_options),
             options,
-            writer: session,
-            lost: Arc::default(),
         })
-    }
-
-    /// Notes that a statement of the writing connection was lost: it may have been carried out, or still be.
-    pub fn lose_writer(&self) {
-        if let Some(session) = locked(&self.writer).take() {
-            *locked(&self.lost) = Some(session);
-        }
-    }
-
-    /// Ends the session in which a statement was lost, so that it cannot be carried out any more. An error says that it
-    /// still may be.
-    pub async fn end_lost_writer(&self) -> Result<(), sqlx::Error> {
-        let Some(Session { pid, since }) = locked(&self.lost).clone() else { return Ok(()) };
-        let gone: bool = within(&self.write, QUERY_TIMEOUT, async |connection| {
-            sqlx::query_scalar(END_SESSION).bind(pid).bind(since).fetch_one(connection).await
-        })
-        .await?;
-        if !gone {
-            return Err(sqlx::Error::Protocol("a lost session has not ended yet".to_owned()));
-        }
-        *locked(&self.lost) = None;
-        Ok(())
     }
 
     /// A connection of its own that hears what is notified on `channel`.
@@ -171,7 +128,7 @@ impl Postgres {
 }
 
 /// Runs `op` on a connection of the pool, at most for `limit`. A connection whose statement failed in another way than
-/// by the server's word, or did not come back, is thrown away at once: nobody may meet the rest of its answer.
+/// by the server's word, or did not come back, is thrown away: nobody may meet the rest of its answer.
 pub async fn within<T>(
     pool: &PgPool,
     limit: Duration,
@@ -181,6 +138,9 @@ pub async fn within<T>(
     let outcome = timeout(limit, op(&mut connection)).await.unwrap_or_else(|_| Err(timed_out()));
     if outcome.as_ref().is_err_and(|error| !stays(error)) {
         drop(connection.detach());
+    } else {
+        // The pool asks it for a sign of life, for which it would wait for ever: dropped, it makes room for another.
+        tokio::spawn(timeout(ACQUIRE_TIMEOUT, connection.return_to_pool()));
     }
     outcome
 }
@@ -198,14 +158,6 @@ fn stays(error: &sqlx::Error) -> bool {
     let read_only = || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006");
     is_refusal(error) && !read_only()
 }
-
-/// Both texts of the same session are equal.
-const OWN_SESSION: &str = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
-
-/// Ends a session, waiting for half a second. True if it is gone.
-const END_SESSION: &str = "
-    SELECT coalesce(bool_and(pg_terminate_backend(pid, 500)), true)
-    FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2";
 
 /// Brings `schema` up to this program's version. Safe to run twice, side by side, and to be killed: every migration is
 /// one transaction, and one process migrates at a time. Returns what was done.

@@ -115,7 +115,7 @@ impl Backend for Postgres {
     async fn commit(&self, batch: &Batch) -> Result<Committed, CommitError> {
         let rested = self.last_commit.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > RESTED;
         let mut sent = false;
-        let outcome = within(&self.pools.write, COMMIT_TIMEOUT, async |connection| {
+        let outcome = self.pools.write.within(COMMIT_TIMEOUT, async |connection| {
             if rested {
                 connection.ping().await?;
             }
@@ -129,19 +129,22 @@ impl Backend for Postgres {
             }
             Err(error) if !sent || is_refusal(&error) => Err(CommitError::NotWritten(error.into())),
             Err(error) => {
-                self.pools.lose_writer();
+                self.pools.write.lose();
                 Err(CommitError::Unknown(error.into()))
             }
         }
     }
 
     async fn newest(&self) -> Result<Revision, BackendError> {
-        self.pools.end_lost_writer().await?;
+        self.pools.write.end_lost().await?;
         // Waits for whoever holds the counter's row.
-        let newest: i64 = within(&self.pools.write, QUERY_TIMEOUT, async |connection| {
-            sqlx::query_scalar(statements::NEWEST_SETTLED).fetch_one(connection).await
-        })
-        .await?;
+        let newest: i64 = self
+            .pools
+            .write
+            .within(QUERY_TIMEOUT, async |connection| {
+                sqlx::query_scalar(statements::NEWEST_SETTLED).fetch_one(connection).await
+            })
+            .await?;
         Ok(newest as Revision)
     }
 
@@ -252,15 +255,18 @@ impl Backend for Postgres {
 #[async_trait]
 impl Shared for Postgres {
     async fn news(&self, after: Revision, limit: usize) -> Result<(Revision, Entries), BackendError> {
-        let rows = within(&self.pools.follow, QUERY_TIMEOUT, async |connection| {
-            sqlx::query(statements::NEWS)
-                .bind(after as i64)
-                .bind(limit as i64)
-                .bind(PIECE_BYTES as i64)
-                .fetch_all(connection)
-                .await
-        })
-        .await?;
+        let rows = self
+            .pools
+            .follow
+            .within(QUERY_TIMEOUT, async |connection| {
+                sqlx::query(statements::NEWS)
+                    .bind(after as i64)
+                    .bind(limit as i64)
+                    .bind(PIECE_BYTES as i64)
+                    .fetch_all(connection)
+                    .await
+            })
+            .await?;
         let first = rows.first().ok_or_else(|| BackendError("the counter is gone".into()))?;
         let newest = first.try_get::<i64, _>(0)? as Revision;
         if first.try_get::<Option<i64>, _>(1 + columns::REVISION)?.is_none() {

@@ -35,6 +35,10 @@ const LOOKUPS: u32 = 5;
 const LOOKUP_EVERY: Duration = Duration::from_millis(300);
 const LOOKUP_WITHIN: Duration = Duration::from_millis(1_800);
 
+/// A write that has waited for longer than this through a commit that failed is refused with it: another failure would
+/// take it past the 5 s.
+const WAITED_FOR_A_FAILURE: Duration = Duration::from_millis(200);
+
 /// A write that waits for its commit.
 pub(crate) struct Pending {
     pub(crate) write: Write,
@@ -64,6 +68,8 @@ pub(crate) struct Writer {
     pub(crate) closing: CancellationToken,
     /// Whether the queues take no more.
     pub(crate) closed: bool,
+    /// When a commit last failed.
+    pub(crate) failed: Option<Instant>,
 }
 
 impl Writer {
@@ -71,7 +77,7 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         let mut waiting = VecDeque::new();
         while self.gather(&mut waiting).await {
-            let batch = take_batch(&mut waiting);
+            let batch = take_batch(&mut waiting, self.failed);
             if !batch.is_empty() {
                 self.commit(batch).await;
             }
@@ -120,7 +126,9 @@ impl Writer {
             pending.into_iter().map(|pending| (pending.write, (pending.reply, pending.since))).unzip();
         let batch = Batch { writes, at: (self.now)() };
         let since = self.core.cache().revision;
-        let outcomes = match self.core.backend.commit(&batch).await {
+        let committed = self.core.backend.commit(&batch).await;
+        let failed = committed.is_err();
+        let outcomes = match committed {
             Ok(committed) => self.take_in(&batch, &committed).await,
             Err(CommitError::NotWritten(error)) => {
                 tracing::warn!(error = %error, writes = batch.writes.len(), "could not write");
@@ -132,6 +140,9 @@ impl Writer {
                 looked_up.unwrap_or_else(|_| all(&batch, &WriteError::Unknown(error.to_string())))
             }
         };
+        if failed {
+            self.failed = Some(Instant::now());
+        }
         for ((reply, since), outcome) in replies.into_iter().zip(outcomes) {
             self.core.metrics.write_duration.observe(since.elapsed().as_secs_f64());
             // A caller that has gone away needs no answer.
@@ -258,13 +269,19 @@ fn refused(refusal: Refusal, found: Option<Arc<Object>>) -> WriteError {
 
 /// Takes what may be committed together: no key twice, no guard on a key that an earlier one writes. What cannot come
 /// along keeps its place.
-fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
+fn take_batch(waiting: &mut VecDeque<Pending>, failed: Option<Instant>) -> Vec<Pending> {
     let mut batch = Vec::new();
     let mut written = HashSet::new();
     let mut bytes = 0;
     let mut left = VecDeque::new();
     while let Some(pending) = waiting.pop_front() {
         if pending.reply.is_closed() {
+            continue;
+        }
+        if failed.is_some_and(|failed| pending.since + WAITED_FOR_A_FAILURE < failed) {
+            if pending.claim.take() {
+                let _ = pending.reply.send(Err(WriteError::Unavailable("the database failed meanwhile".to_owned())));
+            }
             continue;
         }
         let write = &pending.write;

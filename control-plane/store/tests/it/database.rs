@@ -8,14 +8,22 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 /// Names the server. `.ci/test` sets it.
 const SERVER: &str = "DROPMATE_TEST_POSTGRES_URL";
 
-/// Migrated, empty, and dropped with the value.
+/// Dropped with the value.
 pub(crate) struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
+    /// Migrated.
     pub(crate) async fn create() -> Self {
+        let database = Self::bare().await;
+        Postgres::migrate(&database.url()).await.unwrap();
+        database
+    }
+
+    /// As an operator makes it.
+    pub(crate) async fn bare() -> Self {
         let server = std::env::var(SERVER).unwrap_or_else(|_| {
             panic!(
                 "{SERVER} is not set. Run `make test`, or: export {SERVER}=$(.ci/postgres start /tmp/dropmate-postgres)"
@@ -26,7 +34,6 @@ impl Database {
         let create = format!("CREATE DATABASE {}", database.name);
         sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("its user may make databases");
         connection.close().await.unwrap();
-        Postgres::migrate(&database.url()).await.unwrap();
         database
     }
 
