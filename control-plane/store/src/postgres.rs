@@ -14,7 +14,7 @@ use dropmate_sql::{
     OpenError, Plan,
     postgres::{COMMIT_TIMEOUT, Postgres as Pools, QUERY_TIMEOUT, is_refusal, migrate, pending, within},
 };
-use sqlx::{Connection, FromRow, PgConnection, Row, migrate::Migrator, postgres::PgRow};
+use sqlx::{Connection, PgConnection, Row, migrate::Migrator, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
 use crate::{

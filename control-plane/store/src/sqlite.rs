@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dropmate_sql::{OpenError, Plan, sqlite::Sqlite as Pools};
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator};
+use sqlx::{SqliteConnection, migrate::Migrator};
 
 use crate::{
     Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Floors, Header, Key,
