@@ -11,6 +11,7 @@ pub mod bootstrap;
 pub mod caller;
 pub mod datadir;
 mod discovery;
+mod document;
 mod edge;
 mod error;
 mod expiry;
