@@ -23,7 +23,9 @@ impl Database {
             )
         });
         let database = Self { server, name: format!("dropmate_test_{}", uuid::Uuid::new_v4().simple()) };
-        run(&database.server, &format!("CREATE DATABASE {}", database.name)).await.expect("its user may make databases");
+        run(&database.server, &format!("CREATE DATABASE {}", database.name))
+            .await
+            .expect("its user may make databases");
         database
     }
 
