@@ -24,6 +24,8 @@ mod objects;
 mod orders;
 #[path = "it/process.rs"]
 mod process;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/restart.rs"]
 mod restart;
 #[path = "it/server.rs"]

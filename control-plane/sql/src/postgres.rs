@@ -76,7 +76,12 @@ impl Postgres {
             match connect(&options).await {
                 Ok(connection) => break connection,
                 Err(error) if !is_rejected(&error) && Instant::now() < give_up_at => {
-                    tracing::warn!(host = options.get_host(), error = %error, "cannot reach the database; trying again");
+                    tracing::warn!(
+                        host = options.get_host(),
+                        port = options.get_port(),
+                        error = %error,
+                        "cannot reach the database; trying again"
+                    );
                     sleep(START_EVERY).await;
                 }
                 Err(source) => return Err(unreachable(&options, source)),

@@ -39,6 +39,9 @@ const PIECE_REVISIONS: u64 = 50_000;
 /// A connection that has rested for longer is asked for a sign of life before a batch is entrusted to it, so that a
 /// database which has gone away meanwhile leaves nothing in doubt.
 const RESTED: Duration = Duration::from_secs(1);
+/// A rested connection that turns out within this time to have ended is replaced before anybody hears of it, as after a
+/// restart of the database. Later there is no time left for another try.
+const REPLACED_WITHIN: Duration = Duration::from_millis(500);
 /// How long the whole state may take to load.
 const LOAD_WITHIN: Duration = Duration::from_mins(2);
 /// All statements are small and look into tables by key, whatever the planner believes about their size, which it learns
@@ -86,6 +89,18 @@ impl Postgres {
         &self.pools
     }
 
+    /// Commits on the writing connection; `sent` tells afterwards whether the database may have got to see the batch.
+    async fn try_commit(&self, batch: &Batch, rested: bool, sent: &mut bool) -> Result<Committed, sqlx::Error> {
+        let commit = self.pools.write.within(COMMIT_TIMEOUT, async |connection| {
+            if rested {
+                connection.ping().await?;
+            }
+            *sent = true;
+            batch::commit(connection, &self.name, batch).await
+        });
+        commit.await
+    }
+
     async fn read<T>(
         &self,
         op: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -114,15 +129,13 @@ impl Backend for Postgres {
 
     async fn commit(&self, batch: &Batch) -> Result<Committed, CommitError> {
         let rested = self.last_commit.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > RESTED;
+        let begun = Instant::now();
         let mut sent = false;
-        let outcome = self.pools.write.within(COMMIT_TIMEOUT, async |connection| {
-            if rested {
-                connection.ping().await?;
-            }
-            sent = true;
-            batch::commit(connection, &self.name, batch).await
-        });
-        match outcome.await {
+        let mut outcome = self.try_commit(batch, rested, &mut sent).await;
+        if outcome.is_err() && rested && !sent && begun.elapsed() < REPLACED_WITHIN {
+            outcome = self.try_commit(batch, false, &mut sent).await;
+        }
+        match outcome {
             Ok(committed) => {
                 *self.last_commit.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
                 Ok(committed)

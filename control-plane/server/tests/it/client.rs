@@ -66,7 +66,11 @@ impl Api {
 
     /// The same, by that clock.
     pub(crate) async fn start_at(clock: Clock) -> Self {
-        let plane = ControlPlane::in_memory(clock).await;
+        Self::over(ControlPlane::in_memory(clock).await)
+    }
+
+    /// The operator at that control plane.
+    pub(crate) fn over(plane: ControlPlane) -> Self {
         let router = plane.in_process("operator");
         Self { plane, router }
     }
