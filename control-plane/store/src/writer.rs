@@ -35,6 +35,9 @@ const LOOKUPS: u32 = 5;
 const LOOKUP_EVERY: Duration = Duration::from_millis(300);
 const LOOKUP_WITHIN: Duration = Duration::from_millis(1_800);
 
+/// How long a committed batch waits for what others have written before it, to be shown after it. As long as a look-up, for
+/// the same reason: then it is answered unseen.
+const CATCH_UP_WITHIN: Duration = LOOKUP_WITHIN;
 /// A write that has waited for longer than this through a commit that failed is refused with it: another failure would
 /// take it past the 5 s.
 const WAITED_FOR_A_FAILURE: Duration = Duration::from_millis(200);
@@ -152,11 +155,18 @@ impl Writer {
 
     /// Brings the cache up to the batch, applies it, and tells each write's outcome.
     async fn take_in(&self, batch: &Batch, committed: &Committed) -> Vec<Result<Arc<Object>, WriteError>> {
-        let mut feed = self.feed.lock().await;
-        if let Err(error) = feed.catch_up(committed.before).await {
-            tracing::warn!(error = %error, "cannot read what others have written");
-            return self.tell_unseen(batch, committed, &error);
-        }
+        let catch_up = async {
+            let mut feed = self.feed.lock().await;
+            feed.catch_up(committed.before).await.map(|()| feed)
+        };
+        let late = |_| Err(BackendError("what others have written does not come in time".into()));
+        let mut feed = match timeout(CATCH_UP_WITHIN, catch_up).await.unwrap_or_else(late) {
+            Ok(feed) => feed,
+            Err(error) => {
+                tracing::warn!(error = %error, "cannot read what others have written");
+                return self.tell_unseen(batch, committed, &error);
+            }
+        };
         let mut events = Vec::with_capacity(batch.writes.len());
         let mut outcomes = Vec::with_capacity(batch.writes.len());
         {

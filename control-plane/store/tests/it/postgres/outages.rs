@@ -38,6 +38,7 @@ async fn a_paused_database_is_told_in_time_and_a_resumed_one_goes_on() {
     server.resume();
     let account = users.account().await;
     assert!(account.unavailable > 0 && account.unread > 0, "the database was not away: {account:?}");
+    assert!(account.slowest > Duration::from_secs(3), "no write hung: {account:?}");
     assert!(account.unknown <= WRITERS + 1, "only what was under way is in doubt: {account:?}");
     witness.has_seen_everything(&store).await;
 }
