@@ -54,14 +54,16 @@ tear_down() {
 trap tear_down EXIT
 trap 'exit 130' INT TERM
 
-# Programs of the host into images.
+# Programs of the host into images: those in the folder PROGRAMS, else built with PROFILE.
 build_images() {
-    local target program begun
-    cargo build --locked --profile "$PROFILE" --workspace --bins
-    target=${CARGO_TARGET_DIR:-target}/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")
+    local programs=${PROGRAMS:-} program begun
+    if [ -z "$programs" ]; then
+        cargo build --locked --profile "$PROFILE" --workspace --bins
+        programs=${CARGO_TARGET_DIR:-target}/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")
+    fi
     mkdir -p compose/prebuilt
     for program in dropmate dropmate-control-plane dropmate-dispatch; do
-        strip -o "compose/prebuilt/$program" "$target/$program"
+        strip -o "compose/prebuilt/$program" "$programs/$program"
     done
     begun=$(seconds)
     compose build -q dispatch control-plane-1 migrate
