@@ -9,6 +9,7 @@ use std::{
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
+    error::DatabaseError,
     migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity},
 };
@@ -160,7 +161,7 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
 /// Whether a connection is good for the next statement after this error. On a server that has become read-only, such as
 /// somebody's standby, it is not: the name may lead elsewhere by now.
 fn stays(error: &sqlx::Error) -> bool {
-    let read_only = || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006");
+    let read_only = || has_code(error, |code| code == "25006");
     is_refusal(error) && !read_only()
 }
 
@@ -220,7 +221,11 @@ async fn checked_plan(
 /// Whether the server does not let us in: waiting will not help.
 fn is_rejected(error: &sqlx::Error) -> bool {
     // invalid_authorization_specification, invalid_password
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("28"))
+    has_code(error, |code| code.starts_with("28"))
+}
+
+fn has_code(error: &sqlx::Error, is: impl Fn(&str) -> bool) -> bool {
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| is(&code))
 }
 
 /// The migrations with the table that remembers them in the schema itself.
@@ -235,7 +240,7 @@ fn is_locked(error: &MigrateError) -> bool {
     use MigrateError::{Execute, ExecuteMigration};
     let (Execute(error) | ExecuteMigration(error, _)) = error else { return false };
     // lock_not_available
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    has_code(error, |code| code == "55P03")
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
