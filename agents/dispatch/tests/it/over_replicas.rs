@@ -71,7 +71,7 @@ impl Replica {
             ("--tls-key", file("tls.key")),
             ("--token-auth-file", file("tokens.csv")),
         ];
-        let flags: String = flags.iter().map(|(flag, value)| format!("{flag}\n{value}\n")).collect();
+        let flags = flags.map(|(flag, value)| format!("{flag}\n{value}")).join("\n");
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", NAME, "--ignored", "--nocapture"])
             .env(FLAGS, flags)
@@ -79,8 +79,8 @@ impl Replica {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let address = said.filter_map(|line| line.strip_prefix("https://")?.parse().ok()).next();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let address = said.find_map(|line| line.strip_prefix("https://")?.parse().ok());
         Self { child, address: address.expect("the replica says where it serves") }
     }
 

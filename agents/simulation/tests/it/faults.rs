@@ -24,7 +24,8 @@ const WATCH_FAULTS: f64 = 0.2;
 #[derive(Debug)]
 pub(super) struct Faults {
     on: AtomicBool,
-    write_faults: f64,
+    /// The share of writes that go wrong, each way.
+    share: f64,
     chance: Mutex<ChaCha8Rng>,
     pub(super) conflicts: AtomicUsize,
     pub(super) errors: AtomicUsize,
@@ -50,7 +51,7 @@ impl Faults {
     pub(super) fn new(seed: u64, write_faults: f64) -> Arc<Self> {
         Arc::new(Self {
             on: AtomicBool::new(true),
-            write_faults,
+            share: write_faults,
             chance: Mutex::new(ChaCha8Rng::seed_from_u64(seed ^ 0xFA17)),
             conflicts: AtomicUsize::default(),
             errors: AtomicUsize::default(),
@@ -115,7 +116,7 @@ impl Faults {
         if request.method() == Method::GET || is_lease {
             return Fate::Passes;
         }
-        match (drawn / self.write_faults) as u32 {
+        match (drawn / self.share) as u32 {
             0 => count(&self.conflicts, Fate::Answered(StatusCode::CONFLICT, "Conflict")),
             1 => count(&self.errors, Fate::Answered(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
             2 => count(&self.unavailable, Fate::Answered(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")),

@@ -15,7 +15,7 @@ use super::{
 fn replicas_that_come_and_go_lose_nothing_and_everything_settles(#[case] replicas: usize) {
     let seed = setting("DROPMATE_SIMULATION_SEED").unwrap_or(7);
     let stage = Stage::Postgres { replicas };
-    let plan = Plan { seed, orders: 50, drivers: 8, faults: true, fail_share: 0.05, stage };
+    let plan = Plan { seed, orders: 45, drivers: 8, faults: true, fail_share: 0.05, stage };
     println!("seed {seed}");
     let outcome = live(&plan);
     assert_invariants(&plan, &outcome);

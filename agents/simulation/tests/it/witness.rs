@@ -55,10 +55,10 @@ impl Witnesses {
         let mut all = Vec::new();
         for who in (0..replicas.count()).map(Who::Stays).chain([Who::Wanders]) {
             for kind in KINDS {
-                let seen = Seen { kind, who, events: Arc::default() };
+                let witness = Seen { kind, who, events: Arc::default() };
                 let chance = ChaCha8Rng::seed_from_u64(seed ^ 0x5EE);
-                watches.spawn(seen.clone().follow(replicas.clone(), chance, Arc::clone(&wrong)));
-                all.push(seen);
+                watches.spawn(witness.clone().follow(replicas.clone(), chance, Arc::clone(&wrong)));
+                all.push(witness);
             }
         }
         Self { seen: all, wrong, _watches: watches }

@@ -28,7 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Two {
     a: Api,
     b: Api,
-    _database: Database,
+    /// Dropped with the value.
+    database: Database,
 }
 
 async fn migrated() -> Database {
@@ -54,7 +55,7 @@ async fn replicas(database: &Database, count: usize) -> Vec<Api> {
 async fn two() -> Two {
     let database = migrated().await;
     let [a, b] = replicas(&database, 2).await.try_into().unwrap_or_else(|_| unreachable!());
-    Two { a, b, _database: database }
+    Two { a, b, database }
 }
 
 /// Tries until it is so.

@@ -27,7 +27,7 @@ async fn replicas_that_start_side_by_side_make_the_first_namespaces_once() {
 #[tokio::test]
 async fn a_namespace_deleted_at_one_is_emptied_once_and_goes_although_both_see_to_it() {
     const ORDERS: usize = 20;
-    let Two { a, b, _database } = two().await;
+    let Two { a, b, database: _database } = two().await;
     a.post("/api/v1/namespaces", &namespace("shop")).await.ok();
     let path = "/apis/dropmate.dev/v1/namespaces/shop/orders";
     for index in 0..ORDERS {

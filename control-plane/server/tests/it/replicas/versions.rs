@@ -57,7 +57,7 @@ async fn what_was_written_at_one_is_read_listed_and_watched_from_at_the_other_at
 
 #[tokio::test]
 async fn a_walk_in_pages_that_goes_on_at_the_other_sees_the_state_of_its_first_page() {
-    let Two { a, b, _database } = two().await;
+    let Two { a, b, database: _database } = two().await;
     for index in 0..10 {
         a.post(ORDERS, &order(&format!("o{index}"))).await.ok();
     }
@@ -79,7 +79,7 @@ async fn a_walk_in_pages_that_goes_on_at_the_other_sees_the_state_of_its_first_p
 
 #[tokio::test]
 async fn a_version_of_one_means_the_same_at_the_other() {
-    let Two { a, b, _database } = two().await;
+    let Two { a, b, database: _database } = two().await;
     a.post(ORDERS, &order("o1")).await.ok();
     let before = a.get(ORDERS).await.ok();
     let version = version(&before).to_owned();
@@ -96,7 +96,7 @@ async fn a_version_of_one_means_the_same_at_the_other() {
 
 #[tokio::test]
 async fn history_that_one_has_compacted_is_gone_at_the_other() {
-    let Two { a, b, _database } = two().await;
+    let Two { a, b, database } = two().await;
     for index in 0..5 {
         a.post(ORDERS, &order(&format!("o{index}"))).await.ok();
     }
@@ -106,7 +106,7 @@ async fn history_that_one_has_compacted_is_gone_at_the_other() {
     let tomorrow = a.plane.clock().system_now() + SignedDuration::from_hours(25);
     assert!(a.plane.store().compact(tomorrow).await.unwrap() > 0);
     // The first to look in the log learns of it; what is still in memory is no lie.
-    let fresh = super::replica(&_database).await;
+    let fresh = super::replica(&database).await;
     for at in [&a, &fresh] {
         let exact = at.get(&format!("{ORDERS}?resourceVersion={old}&resourceVersionMatch=Exact")).await;
         assert_eq!(exact.refusal().0, 410);
@@ -137,7 +137,7 @@ fn follows(first: &Api, second: &Api, first_is_gone: &Arc<AtomicBool>) -> kube::
 #[tokio::test]
 async fn a_watch_goes_on_at_the_other_when_its_own_goes_away() {
     const EACH: usize = 10;
-    let Two { a, b, _database } = two().await;
+    let Two { a, b, database: _database } = two().await;
     let gone = Arc::new(AtomicBool::new(false));
     let orders: kube::Api<Order> = kube::Api::default_namespaced(follows(&a, &b, &gone));
     let watch = tokio::spawn(async move {
