@@ -42,7 +42,7 @@ pub(crate) async fn run(args: MigrateArgs) -> Outcome {
             _ => Failure::Unknown(error),
         })?;
     for plan in &plans {
-        output::tell(&told(plan, args.dry_run));
+        output::tell(told(plan, args.dry_run));
     }
     Ok(())
 }

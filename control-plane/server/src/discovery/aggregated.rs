@@ -13,7 +13,7 @@ use crate::document::Document;
 pub(super) const MEDIA_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The core group, under `/api`.
-pub(super) static CORE: LazyLock<Document> = LazyLock::new(|| Document::new(&list(|group| group.is_empty())));
+pub(super) static CORE: LazyLock<Document> = LazyLock::new(|| Document::new(&list(str::is_empty)));
 
 /// All other groups, under `/apis`.
 pub(super) static GROUPS: LazyLock<Document> = LazyLock::new(|| Document::new(&list(|group| !group.is_empty())));

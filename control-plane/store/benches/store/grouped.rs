@@ -75,7 +75,7 @@ impl Turns {
     }
 
     /// Notes what the store did, and says how many rows the raw inserts shall group.
-    pub(crate) fn store(&mut self, turn: Grouped) -> usize {
+    pub(crate) fn store(&mut self, turn: &Grouped) -> usize {
         self.written += turn.written;
         self.commits += turn.commits;
         (turn.written as f64 / turn.commits).round().max(1.0) as usize

@@ -25,7 +25,7 @@ pub(crate) async fn grouped_writes() -> Result<()> {
             while turns.go_on() {
                 let url = server.fresh_database().await?;
                 let stores = (0..replicas).map(|_| Store::postgres(&url, now(), Options::default()));
-                let batch = turns.store(grouped(&try_join_all(stores).await?, writers).await?);
+                let batch = turns.store(&grouped(&try_join_all(stores).await?, writers).await?);
                 turns.raw(raw(&server.fresh_database().await?, replicas, batch).await?);
             }
             turns.print();
@@ -100,7 +100,7 @@ impl Server {
         let mut server = Self { dir: std::env::temp_dir().join(name), url: String::new() };
         let started = server.script("start").output()?;
         ensure!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        server.url = String::from_utf8(started.stdout)?.trim().to_owned();
+        String::from_utf8(started.stdout)?.trim().clone_into(&mut server.url);
         Ok(server)
     }
 

@@ -39,7 +39,7 @@ const AWAY: std::ops::Range<u64> = 0..1_200;
 /// If nobody says anything for this long, the next kill comes all the same.
 const SILENCE: Duration = Duration::from_secs(3);
 /// How long a child that has been killed may take to be there again, its database as well.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
+const BACK_WITHIN: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(run: &Run<'_>) -> Seen {
     let (said, lines) = channel();
@@ -209,18 +209,17 @@ impl Parent<'_> {
     }
 
     fn hear(&mut self, (slot, line): Said) {
-        match line {
-            Some(line) => self.note(slot, &line),
-            None => {
-                assert!(self.replicas[slot].killed, "a child ended by itself");
-                self.replicas[slot] = self.start(slot);
-                for watcher in 0..self.run.watchers {
-                    if self.hosts[watcher] == slot {
-                        self.take_up(watcher);
-                    }
+        let Some(line) = line else {
+            assert!(self.replicas[slot].killed, "a child ended by itself");
+            self.replicas[slot] = self.start(slot);
+            for watcher in 0..self.run.watchers {
+                if self.hosts[watcher] == slot {
+                    self.take_up(watcher);
                 }
             }
-        }
+            return;
+        };
+        self.note(slot, &line);
     }
 
     fn note(&mut self, slot: usize, line: &str) {
