@@ -8,5 +8,6 @@ mod it {
     mod faults;
     mod leading;
     mod over_https;
+    mod over_replicas;
     mod program;
 }

@@ -1,4 +1,5 @@
-//! Simulated days: the real control plane in memory, the real dispatch agent, drivers as phones, all under paused time.
+//! Simulated days: the real control plane, the real dispatch agent, drivers as phones. Many in memory under paused time,
+//! and some in real time on PostgreSQL.
 
 #[cfg(test)]
 mod it {
@@ -6,5 +7,7 @@ mod it {
     mod days;
     mod faults;
     mod leader;
+    mod real_time;
+    mod replicas;
     mod witness;
 }

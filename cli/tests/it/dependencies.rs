@@ -12,6 +12,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dropmate-store", &["dropmate-sql"]),
     ("dropmate-planning", &["dropmate-api"]),
     ("dropmate-control-plane", &["dropmate-api", "dropmate-sql", "dropmate-store"]),
+    // For tests: nobody names it as a normal dependency.
+    ("dropmate-testing", &[]),
     ("dropmate-dispatch", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
     ("dropmate-simulation", &["dropmate-api", "dropmate-planning", "dropmate-agent"]),
     (
@@ -33,7 +35,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     // The client belongs to those who talk to the API; the server is the API.
     ("kube", &["dropmate-agent", "dropmate-dispatch", "dropmate-simulation", "dropmate"]),
     // The database belongs to those who own a schema.
-    ("sqlx", &["dropmate-sql", "dropmate-store"]),
+    ("sqlx", &["dropmate-sql", "dropmate-store", "dropmate-testing"]),
     ("redis", &["dropmate-live"]),
     // Decisions are plain functions.
     (
@@ -42,6 +44,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "dropmate-sql",
             "dropmate-store",
             "dropmate-control-plane",
+            "dropmate-testing",
             "dropmate-agent",
             "dropmate-dispatch",
             "dropmate-simulation",

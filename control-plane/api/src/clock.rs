@@ -94,6 +94,13 @@ impl Clock {
         Duration::try_from_secs_f64(ahead.max(0.0)).unwrap_or_default()
     }
 
+    /// The moment of system time at which business time was, or will be, there; as the clock runs now.
+    pub fn to_system(&self, business: Timestamp) -> Timestamp {
+        let (line, now) = (self.line(), self.system_now());
+        let ahead = business.duration_since(line.unbroken(now)).as_secs_f64() / line.speed;
+        SignedDuration::try_from_secs_f64(ahead).ok().and_then(|ahead| now.checked_add(ahead).ok()).unwrap_or(now)
+    }
+
     /// Makes this clock and its clones follow another. Business time is never turned back by a small difference: it
     /// waits. Whether times to wait until have to be computed anew.
     pub fn correct(&self, reading: &Reading) -> bool {

@@ -68,6 +68,10 @@ pub struct OrderSpec {
     /// What follows a failed attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPolicy>,
+    /// How long the order stays after its end, in seconds, before it leaves for the archive; absent: 2 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub ttl_seconds_after_finished: Option<i64>,
 }
 
 /// A place where goods are fetched or handed over.
@@ -288,6 +292,9 @@ pub struct OrderStatus {
     /// When the order expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired_at: Option<Timestamp>,
+    /// When it came to a phase that nothing follows; written by the server alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
     /// Proofs given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proofs: Vec<Proof>,
@@ -572,5 +579,6 @@ pub fn settle(order: &mut Order, now: Timestamp) {
     let status = order.status.get_or_insert_default();
     status.driver_name = binding::bound_driver(status).map(str::to_owned);
     status.phase = phase::phase(&order.spec, status);
+    status.finished_at = status.phase.is_terminal().then(|| status.finished_at.unwrap_or(now));
     conditions::refresh(order, now);
 }

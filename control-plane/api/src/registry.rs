@@ -4,12 +4,12 @@ mod builtin;
 mod kinds;
 mod schemas;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub use schemas::shared as shared_schemas;
 
-use crate::{schema::Schema, validation::Cause};
+use crate::{Clock, schema::Schema, validation::Cause};
 
 /// A served kind: its names, its schema and what is special about it.
 pub struct Kind {
@@ -93,6 +93,52 @@ pub trait Strategy: Sync + Send {
     /// Rules beyond the schema. `old` is absent on create.
     fn validate(&self, _new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         Vec::new()
+    }
+
+    /// Whether objects of this kind may leave by themselves.
+    fn expires(&self) -> bool {
+        false
+    }
+
+    /// Whether it is worth reading a stored body for its `expiry`.
+    fn may_expire(&self, _body: &str) -> bool {
+        false
+    }
+
+    /// When a stored object leaves by itself; `None`: it stays.
+    fn expiry(&self, _object: &Value) -> Option<Expiry> {
+        None
+    }
+}
+
+/// When an object leaves by itself, and where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expiry {
+    /// From when on its time counts.
+    pub since: Since,
+    /// How long it stays from then on, in system time.
+    pub after: SignedDuration,
+    /// Whether its last state goes to the archive.
+    pub archive: bool,
+}
+
+/// A moment on one of the two clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// System time.
+    System(Timestamp),
+    /// Business time.
+    Business(Timestamp),
+}
+
+impl Expiry {
+    /// The moment in system time.
+    pub fn due(&self, clock: &Clock) -> Timestamp {
+        let since = match self.since {
+            Since::System(at) => at,
+            Since::Business(at) => clock.to_system(at),
+        };
+        since.checked_add(self.after).unwrap_or(Timestamp::MAX)
     }
 }
 

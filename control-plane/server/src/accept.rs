@@ -4,6 +4,9 @@ use http::{HeaderMap, header::ACCEPT};
 
 use crate::error::ApiError;
 
+/// The group of discovery in one document.
+const DISCOVERY_GROUP: &str = "apidiscovery.k8s.io";
+
 /// The group of the forms that show objects in another way.
 const META_GROUP: &str = "meta.k8s.io";
 
@@ -18,52 +21,77 @@ pub(crate) enum Representation {
     Metadata,
 }
 
-/// The first of the caller's wishes that is `served`; JSON where there is no wish. Wishes stand in order of their `q`,
-/// then as written.
+/// The first of the caller's wishes that is `served`; JSON where there is no wish.
 pub(crate) fn negotiate(headers: &HeaderMap, served: &[Representation]) -> Result<Representation, ApiError> {
-    let mut wishes: Vec<(f32, Option<Representation>)> = headers
+    let wishes = wishes(headers);
+    if wishes.is_empty() {
+        return Ok(Representation::Json);
+    }
+    wishes
+        .iter()
+        .find_map(|wish| wish.representation().filter(|form| served.contains(form)))
+        .ok_or_else(|| ApiError::not_acceptable(&["application/json"]))
+}
+
+/// Whether the caller wishes for all of discovery in one document, before the plain form.
+pub(crate) fn prefers_aggregated_discovery(headers: &HeaderMap) -> bool {
+    let wishes = wishes(headers);
+    let aggregated = |wish: &&Wish<'_>| wish.json && wish.form == ("APIGroupDiscoveryList", DISCOVERY_GROUP, "v2");
+    let plain = |wish: &&Wish<'_>| wish.representation() == Some(Representation::Json);
+    wishes.iter().find(|wish| aggregated(wish) || plain(wish)).as_ref().is_some_and(aggregated)
+}
+
+/// A media range that means JSON in some form.
+struct Wish<'a> {
+    weight: f32,
+    /// Its parameters `as`, `g` and `v`.
+    form: (&'a str, &'a str, &'a str),
+    /// Whether it is JSON at all, and wanted.
+    json: bool,
+}
+
+/// The caller's wishes in the order of their `q`, then as written.
+fn wishes(headers: &HeaderMap) -> Vec<Wish<'_>> {
+    let mut wishes: Vec<_> = headers
         .get_all(ACCEPT)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter(|range| !range.trim().is_empty())
-        .map(wish)
+        .map(Wish::read)
         .collect();
-    if wishes.is_empty() {
-        return Ok(Representation::Json);
-    }
-    wishes.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    wishes.sort_by(|a, b| b.weight.total_cmp(&a.weight));
     wishes
-        .into_iter()
-        .filter(|(q, _)| *q > 0.0)
-        .find_map(|(_, wish)| wish.filter(|wish| served.contains(wish)))
-        .ok_or_else(|| ApiError::not_acceptable(&["application/json"]))
 }
 
-/// One media range: its weight, and the form it means if that is one of ours.
-fn wish(range: &str) -> (f32, Option<Representation>) {
-    let mut parts = range.split(';').map(str::trim);
-    let media_type = parts.next().unwrap_or_default();
-    let (mut q, mut shown_as, mut group, mut version) = (1.0, "", "", "");
-    for (name, value) in parts.filter_map(|part| part.split_once('=')) {
-        match name.trim() {
-            "q" => q = value.trim().parse().unwrap_or(0.0),
-            "as" => shown_as = value.trim(),
-            "g" => group = value.trim(),
-            "v" => version = value.trim(),
-            _ => {}
+impl<'a> Wish<'a> {
+    fn read(range: &'a str) -> Self {
+        let mut parts = range.split(';').map(str::trim);
+        let media_type = parts.next().unwrap_or_default();
+        let (mut weight, mut shown_as, mut group, mut version) = (1.0, "", "", "");
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim() {
+                "q" => weight = value.trim().parse().unwrap_or(0.0),
+                "as" => shown_as = value.trim(),
+                "g" => group = value.trim(),
+                "v" => version = value.trim(),
+                _ => {}
+            }
+        }
+        let json = matches!(media_type, "application/json" | "application/*" | "*/*") && weight > 0.0;
+        Self { weight, form: (shown_as, group, version), json }
+    }
+
+    /// The form of objects that it means, if that is one of ours.
+    fn representation(&self) -> Option<Representation> {
+        match self.form {
+            _ if !self.json => None,
+            ("", _, _) => Some(Representation::Json),
+            ("Table", META_GROUP, "v1") => Some(Representation::Table),
+            ("PartialObjectMetadata" | "PartialObjectMetadataList", META_GROUP, "v1") => Some(Representation::Metadata),
+            _ => None,
         }
     }
-    if !matches!(media_type, "application/json" | "application/*" | "*/*") {
-        return (q, None);
-    }
-    let form = match (shown_as, group, version) {
-        ("", _, _) => Some(Representation::Json),
-        ("Table", META_GROUP, "v1") => Some(Representation::Table),
-        ("PartialObjectMetadata" | "PartialObjectMetadataList", META_GROUP, "v1") => Some(Representation::Metadata),
-        _ => None,
-    };
-    (q, form)
 }
 
 #[cfg(test)]

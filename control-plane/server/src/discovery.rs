@@ -1,6 +1,7 @@
-//! Discovery: which groups, versions and resources there are, from the registry of kinds.
-//!
-//! Plain discovery only. A client that would like the aggregated form is offered the plain one as well, and takes it.
+//! Discovery: which groups, versions and resources there are, from the registry of kinds; a document at a time, or all
+//! in one for clients that ask for that.
+
+mod aggregated;
 
 use std::collections::BTreeMap;
 
@@ -63,12 +64,18 @@ fn git_version() -> String {
 }
 
 async fn core_versions(headers: HeaderMap) -> Response {
+    if accept::prefers_aggregated_discovery(&headers) {
+        return aggregated::CORE.answer(&headers, aggregated::MEDIA_TYPE);
+    }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let addresses = json!([{"clientCIDR": "0.0.0.0/0", "serverAddress": host}]);
     answer(&headers, &json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": addresses}))
 }
 
 async fn groups(headers: HeaderMap) -> Response {
+    if accept::prefers_aggregated_discovery(&headers) {
+        return aggregated::GROUPS.answer(&headers, aggregated::MEDIA_TYPE);
+    }
     let groups: Vec<Value> = group_versions()
         .into_iter()
         .filter(|(group, _)| !group.is_empty())
@@ -130,7 +137,7 @@ pub(crate) fn verbs(kind: &Kind) -> &'static [&'static str] {
 }
 
 /// A kind and its subresources.
-fn api_resources(kind: &Kind) -> Vec<Value> {
+fn api_resources(kind: &'static Kind) -> Vec<Value> {
     let mut main = json!({
         "name": kind.plural,
         "singularName": kind.singular,
@@ -144,26 +151,36 @@ fn api_resources(kind: &Kind) -> Vec<Value> {
     if !kind.categories.is_empty() {
         main["categories"] = json!(kind.categories);
     }
-    let mut all = vec![main];
-    let subresource = |name: &str, sub_kind: &str, verbs: &[&str]| {
+    let parts = subresources(kind).into_iter().map(|part| {
         json!({
-            "name": format!("{}/{name}", kind.plural),
+            "name": format!("{}/{}", kind.plural, part.name),
             "singularName": "",
             "namespaced": kind.namespaced,
-            "kind": sub_kind,
-            "verbs": verbs,
+            "kind": part.kind,
+            "verbs": part.verbs,
         })
-    };
-    if kind.status_subresource {
-        all.push(subresource("status", kind.kind, &["get", "patch", "update"]));
-    }
-    for name in kind.subresources {
-        all.push(match *name {
-            "binding" => subresource(name, "Binding", &["create", "delete"]),
-            _ => subresource(name, "Report", &["create"]),
-        });
-    }
-    all
+    });
+    std::iter::once(main).chain(parts).collect()
+}
+
+/// A part of an object with a path of its own.
+struct Subresource {
+    name: &'static str,
+    kind: &'static str,
+    verbs: &'static [&'static str],
+}
+
+fn subresources(kind: &'static Kind) -> Vec<Subresource> {
+    let status = kind.status_subresource.then_some(Subresource {
+        name: "status",
+        kind: kind.kind,
+        verbs: &["get", "patch", "update"],
+    });
+    let others = kind.subresources.iter().map(|name| match *name {
+        "binding" => Subresource { name, kind: "Binding", verbs: &["create", "delete"] },
+        _ => Subresource { name, kind: "Report", verbs: &["create"] },
+    });
+    status.into_iter().chain(others).collect()
 }
 
 fn answer(headers: &HeaderMap, body: &Value) -> Response {
@@ -208,12 +225,74 @@ mod tests {
         assert_eq!(get("/apis/nobody", None).await.0, StatusCode::NOT_FOUND);
     }
 
+    const NEW_CLIENT: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;\
+                              g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+
     #[tokio::test]
-    async fn a_client_that_asks_for_the_aggregated_form_gets_the_plain_one() {
-        let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;\
-                      g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+    async fn a_client_that_asks_for_everything_in_one_document_gets_what_the_plain_ones_say() {
+        for (path, groups) in
+            [("/api", vec![""]), ("/apis/", vec!["coordination.k8s.io", "dropmate.dev", "events.k8s.io"])]
+        {
+            let (_, list) = get(path, Some(NEW_CLIENT)).await;
+            assert_eq!(
+                (&list["kind"], &list["apiVersion"]),
+                (&json!("APIGroupDiscoveryList"), &json!("apidiscovery.k8s.io/v2"))
+            );
+            let items = list["items"].as_array().unwrap();
+            let names: Vec<_> = items.iter().map(|item| item["metadata"]["name"].as_str().unwrap_or("")).collect();
+            assert_eq!(names, groups);
+            for item in items {
+                let version = &item["versions"][0];
+                let (root, name) = match item["metadata"]["name"].as_str() {
+                    None => ("/api".to_owned(), ""),
+                    Some(name) => (format!("/apis/{name}"), name),
+                };
+                let (_, plain) = get(&format!("{root}/{}", version["version"].as_str().unwrap()), None).await;
+                let mut flat = Vec::new();
+                for resource in version["resources"].as_array().unwrap() {
+                    assert_eq!(resource["responseKind"]["group"], name);
+                    flat.push((resource["resource"].clone(), resource["verbs"].clone()));
+                    for part in resource["subresources"].as_array().into_iter().flatten() {
+                        let name = format!(
+                            "{}/{}",
+                            resource["resource"].as_str().unwrap(),
+                            part["subresource"].as_str().unwrap()
+                        );
+                        flat.push((json!(name), part["verbs"].clone()));
+                    }
+                }
+                let plain: Vec<_> = plain["resources"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|r| (r["name"].clone(), r["verbs"].clone()))
+                    .collect();
+                assert_eq!(flat, plain);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_form_is_told_with_its_parameters_and_a_client_that_has_it_is_told_so() {
+        let ask = |etag: Option<String>| async move {
+            let mut request = Request::get("/apis").header("accept", NEW_CLIENT);
+            if let Some(etag) = etag {
+                request = request.header("if-none-match", etag);
+            }
+            routes::<()>().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        };
+        let first = ask(None).await;
+        let header = |name: &str| first.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("content-type"), "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+        assert_eq!(header("vary"), "Accept");
+        assert_eq!(ask(Some(header("etag"))).await.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[tokio::test]
+    async fn a_version_of_the_form_that_nobody_knows_yields_to_the_plain_one() {
+        let accept = "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList,application/json";
         assert_eq!(get("/apis", Some(accept)).await.1["kind"], "APIGroupList");
-        let only = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+        let only = "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList";
         assert_eq!(get("/apis", Some(only)).await.0, StatusCode::NOT_ACCEPTABLE);
     }
 

@@ -26,8 +26,9 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
+pub(crate) use self::asked::Surface;
 use self::{
-    asked::{Asked, Surface},
+    asked::Asked,
     observed::{Cut, Observed, Record},
 };
 use crate::{

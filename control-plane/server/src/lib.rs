@@ -4,14 +4,17 @@
 
 mod accept;
 mod admin;
+mod archive;
 pub mod args;
 mod body;
 pub mod bootstrap;
 pub mod caller;
 pub mod datadir;
 mod discovery;
+mod document;
 mod edge;
 mod error;
+mod expiry;
 mod folder;
 mod gateway;
 mod kubeconfig;
@@ -76,7 +79,12 @@ impl ControlPlane {
     /// time. Nobody has a token: ask [`in_process`](Self::in_process).
     pub async fn in_memory(clock: Clock) -> Self {
         let system = clock.clone();
-        let store = Store::memory(Arc::new(move || system.system_now()));
+        Self::over_store(Store::memory(Arc::new(move || system.system_now())), clock).await
+    }
+
+    /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
+    /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
+    pub async fn over_store(store: Store, clock: Clock) -> Self {
         Self::over(store, clock, Tokens::none(), None).await
     }
 
@@ -100,6 +108,7 @@ impl ControlPlane {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
         tokio::spawn(namespaces::run(state.clone()));
+        tokio::spawn(expiry::run(state.clone()));
         Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
@@ -167,8 +176,14 @@ impl ControlPlane {
         });
         let admin = admin::admin_routes(self.state.clone(), self.registry.clone());
         edge.serve(self.router(), admin, self.metrics.clone(), self.state.shutdown.clone()).await?;
-        self.state.store.close().await;
+        self.close().await;
         Ok(())
+    }
+
+    /// Ends watches, answers the writes that wait, refuses what comes, and closes the store.
+    pub async fn close(&self) {
+        self.state.shutdown.cancel();
+        self.state.store.close().await;
     }
 }
 

@@ -14,15 +14,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use bytes::Bytes;
 use dropmate_api::registry::{Kind, kinds};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::{
     accept::{self, Representation},
     discovery::group_versions,
+    document::Document,
     error::ApiError,
 };
 
@@ -37,20 +36,6 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .route("/openapi/v3/", get(index))
         .route("/openapi/v3/api/{version}", get(core_document))
         .route("/openapi/v3/apis/{group}/{version}", get(group_document))
-}
-
-/// A document as it goes out, with the hash of its text.
-struct Document {
-    text: Bytes,
-    hash: String,
-}
-
-impl Document {
-    fn new(json: &Value) -> Self {
-        let text = json.to_string();
-        let hash = hex::encode_upper(Sha256::digest(&text));
-        Self { text: Bytes::from(text), hash }
-    }
 }
 
 /// The documents of `/openapi/v3` by their path: `apis/dropmate.dev/v1`.
@@ -113,23 +98,10 @@ fn document(root: &str, query: Option<&str>, headers: &HeaderMap) -> Response {
 }
 
 fn answer(document: &Document, headers: &HeaderMap) -> Response {
-    if let Err(refused) = accept::negotiate(headers, &[Representation::Json]) {
-        return refused.into_response();
+    match accept::negotiate(headers, &[Representation::Json]) {
+        Ok(_) => document.answer(headers, "application/json"),
+        Err(refused) => refused.into_response(),
     }
-    let etag = format!("\"{}\"", document.hash);
-    let known = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|tag| matches!(tag.trim().trim_start_matches("W/"), tag if tag == "*" || tag == etag));
-    let common = [(header::ETAG, etag), (header::VARY, "Accept".to_owned())];
-    if known {
-        return (StatusCode::NOT_MODIFIED, common).into_response();
-    }
-    let mut response = (common, document.text.clone()).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// `api/v1`, `apis/dropmate.dev/v1`.

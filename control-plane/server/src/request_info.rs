@@ -24,6 +24,7 @@ impl ResourceInfo {
     pub(crate) fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
         let (group, version) = match parts.next()? {
+            "v1" => return Self::archived(method, &parts.map(decode).collect::<Vec<_>>()),
             "api" => (String::new(), parts.next()?),
             "apis" => (parts.next()?.to_owned(), parts.next()?),
             _ => return None,
@@ -58,6 +59,31 @@ impl ResourceInfo {
             resource: resource.to_owned(),
             subresource: subresource.to_owned(),
             namespace: namespace.map(str::to_owned),
+            name: name.map(str::to_owned),
+        })
+    }
+
+    /// Who may read a kind may read its archive: `/v1/namespaces/NS/archive/RESOURCE[/NAME]`.
+    fn archived(method: &Method, parts: &[String]) -> Option<Self> {
+        let (namespace, resource, name) = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["namespaces", namespace, "archive", resource] => (namespace, resource, None),
+            ["namespaces", namespace, "archive", resource, name] => (namespace, resource, Some(name)),
+            _ => return None,
+        };
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        Some(Self {
+            verb: if !reads {
+                "update"
+            } else if name.is_some() {
+                "get"
+            } else {
+                "list"
+            },
+            group: dropmate_api::GROUP.to_owned(),
+            version: dropmate_api::VERSION.to_owned(),
+            resource: resource.to_owned(),
+            subresource: String::new(),
+            namespace: Some(namespace.to_owned()),
             name: name.map(str::to_owned),
         })
     }

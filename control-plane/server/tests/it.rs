@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+#[path = "it/archive.rs"]
+mod archive;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/client.rs"]
@@ -22,6 +24,8 @@ mod objects;
 mod orders;
 #[path = "it/process.rs"]
 mod process;
+#[path = "it/replicas.rs"]
+mod replicas;
 #[path = "it/restart.rs"]
 mod restart;
 #[path = "it/server.rs"]

@@ -29,6 +29,14 @@ pub enum OpenError {
         /// Why.
         source: sqlx::Error,
     },
+    /// The database cannot hold all characters.
+    #[error(
+        "the database has the encoding {found}, but UTF8 is needed: make one with `CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0`"
+    )]
+    Encoding {
+        /// Its encoding.
+        found: String,
+    },
     /// The database has not been migrated.
     #[error(
         "the database schema {schema} lacks {pending} migrations: run `dropmate migrate` with the same --database-url"

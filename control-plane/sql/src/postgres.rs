@@ -3,13 +3,13 @@
 
 use std::{
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection, PgPool,
-    migrate::Migrator,
+    migrate::{MigrateError, Migrator},
     postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgSeverity},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -42,55 +42,52 @@ const START_EVERY: Duration = Duration::from_secs(1);
 const MIGRATION_LOCK_TIMEOUT: &str = "5s";
 const MIGRATION_TRIES: u32 = 12;
 
+mod single;
+
+pub use single::Single;
+
 /// The connections of one process to one database.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     /// The one connection that writes.
-    pub write: PgPool,
+    pub write: Single,
     /// The one connection that follows what others write. Nothing else waits for it, so that it also tells whether the
     /// database is there when all others are busy.
-    pub follow: PgPool,
+    pub follow: Single,
     /// Connections that read old history.
     pub read: PgPool,
     options: PgConnectOptions,
-    /// The session of the connection that writes.
-    writer: Arc<Mutex<Option<Session>>>,
-    /// A session that may still carry out what was last asked of it.
-    lost: Arc<Mutex<Option<Session>>>,
-}
-
-/// A session on the server: its process, and since when, as processes' numbers come back.
-#[derive(Clone, Debug)]
-struct Session {
-    pid: i32,
-    since: String,
 }
 
 impl Postgres {
     /// Connects, waiting for the database for a while, and checks that `schema` is at this program's version. Does not
     /// migrate: see [`migrate`].
     ///
-    /// `writer_settings` are further settings of the connection that writes.
+    /// `settings` are further settings of all but [`connect`](Self::connect)'s connections.
     pub async fn open(
         url: &str,
         schema: &'static str,
         migrations: &Migrator,
-        writer_settings: &[(&str, &str)],
+        settings: &[(&str, &str)],
     ) -> Result<Self, OpenError> {
         let options = options(url)?;
         let give_up_at = Instant::now() + START_WITHIN;
         let mut connection = loop {
             match connect(&options).await {
                 Ok(connection) => break connection,
-                Err(error) if Instant::now() < give_up_at => {
-                    tracing::warn!(host = options.get_host(), error = %error, "cannot reach the database; trying again");
+                Err(error) if !is_rejected(&error) && Instant::now() < give_up_at => {
+                    tracing::warn!(
+                        host = options.get_host(),
+                        port = options.get_port(),
+                        error = %error,
+                        "cannot reach the database; trying again"
+                    );
                     sleep(START_EVERY).await;
                 }
                 Err(source) => return Err(unreachable(&options, source)),
             }
         };
-        let found = applied(&mut connection, schema).await.and_then(|applied| plan(schema, migrations, &applied));
-        let checked = match found {
+        let checked = match checked_plan(&mut connection, schema, migrations).await {
             Ok(Plan { pending, .. }) if pending.is_empty() => Ok(()),
             Ok(Plan { pending, .. }) => Err(OpenError::Older { schema, pending: pending.len() }),
             Err(error) => Err(error),
@@ -99,53 +96,15 @@ impl Postgres {
         let _ = timeout(ACQUIRE_TIMEOUT, connection.close()).await;
         checked?;
 
-        let read_options = options.clone().options([("statement_timeout", millis(QUERY_TIMEOUT))]);
-        let writer = options
-            .clone()
-            .options([("statement_timeout", COMMIT_STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)])
-            .options(writer_settings.iter().copied());
-        // Whoever uses these drops a connection that failed; a ping before each use would double the round trips.
-        let single = || pool(1).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
-        let session = Arc::new(Mutex::new(None));
-        let remembered = session.clone();
-        let write = single().after_connect(move |connection, _| {
-            let remembered = remembered.clone();
-            Box::pin(async move {
-                let (pid, since) = sqlx::query_as(OWN_SESSION).fetch_one(connection).await?;
-                *locked(&remembered) = Some(Session { pid, since });
-                Ok(())
-            })
-        });
+        let set = options.clone().options(settings.iter().copied());
+        let read_options = set.clone().options([("statement_timeout", millis(QUERY_TIMEOUT))]);
+        let writer = set.options([("statement_timeout", COMMIT_STATEMENT_TIMEOUT), ("lock_timeout", LOCK_TIMEOUT)]);
         Ok(Self {
-            write: write.connect_lazy_with(writer),
-            follow: single().connect_lazy_with(read_options.clone()),
+            write: Single::new(writer),
+            follow: Single::new(read_options.clone()),
             read: pool(READERS).connect_lazy_with(read_options),
             options,
-            writer: session,
-            lost: Arc::default(),
         })
-    }
-
-    /// Notes that a statement of the writing connection was lost: it may have been carried out, or still be.
-    pub fn lose_writer(&self) {
-        if let Some(session) = locked(&self.writer).take() {
-            *locked(&self.lost) = Some(session);
-        }
-    }
-
-    /// Ends the session in which a statement was lost, so that it cannot be carried out any more. An error says that it
-    /// still may be.
-    pub async fn end_lost_writer(&self) -> Result<(), sqlx::Error> {
-        let Some(Session { pid, since }) = locked(&self.lost).clone() else { return Ok(()) };
-        let gone: bool = within(&self.write, QUERY_TIMEOUT, async |connection| {
-            sqlx::query_scalar(END_SESSION).bind(pid).bind(since).fetch_one(connection).await
-        })
-        .await?;
-        if !gone {
-            return Err(sqlx::Error::Protocol("a lost session has not ended yet".to_owned()));
-        }
-        *locked(&self.lost) = None;
-        Ok(())
     }
 
     /// A connection of its own that hears what is notified on `channel`.
@@ -174,7 +133,7 @@ impl Postgres {
 }
 
 /// Runs `op` on a connection of the pool, at most for `limit`. A connection whose statement failed in another way than
-/// by the server's word, or did not come back, is thrown away at once: nobody may meet the rest of its answer.
+/// by the server's word, or did not come back, is thrown away: nobody may meet the rest of its answer.
 pub async fn within<T>(
     pool: &PgPool,
     limit: Duration,
@@ -184,6 +143,9 @@ pub async fn within<T>(
     let outcome = timeout(limit, op(&mut connection)).await.unwrap_or_else(|_| Err(timed_out()));
     if outcome.as_ref().is_err_and(|error| !stays(error)) {
         drop(connection.detach());
+    } else {
+        // The pool asks it for a sign of life, for which it would wait for ever: dropped, it makes room for another.
+        tokio::spawn(timeout(ACQUIRE_TIMEOUT, connection.return_to_pool()));
     }
     outcome
 }
@@ -201,14 +163,6 @@ fn stays(error: &sqlx::Error) -> bool {
     let read_only = || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006");
     is_refusal(error) && !read_only()
 }
-
-/// Both texts of the same session are equal.
-const OWN_SESSION: &str = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()";
-
-/// Ends a session, waiting for half a second. True if it is gone.
-const END_SESSION: &str = "
-    SELECT coalesce(bool_and(pg_terminate_backend(pid, 500)), true)
-    FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2";
 
 /// Brings `schema` up to this program's version. Safe to run twice, side by side, and to be killed: every migration is
 /// one transaction, and one process migrates at a time. Returns what was done.
@@ -244,9 +198,29 @@ async fn connect_and_plan(
     migrations: &Migrator,
 ) -> Result<(PgConnection, Plan), OpenError> {
     let mut connection = connect(options).await.map_err(|source| unreachable(options, source))?;
-    let applied = applied(&mut connection, schema).await?;
-    let plan = plan(schema, migrations, &applied)?;
+    let plan = checked_plan(&mut connection, schema, migrations).await?;
     Ok((connection, plan))
+}
+
+/// What the schema lacks, in a database that can hold what we write.
+async fn checked_plan(
+    connection: &mut PgConnection,
+    schema: &'static str,
+    migrations: &Migrator,
+) -> Result<Plan, OpenError> {
+    let failed = |source| OpenError::Migrate { schema, source: MigrateError::Execute(source) };
+    let encoding: String =
+        sqlx::query_scalar("SHOW server_encoding").fetch_one(&mut *connection).await.map_err(failed)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding { found: encoding });
+    }
+    plan(schema, migrations, &applied(connection, schema).await?)
+}
+
+/// Whether the server does not let us in: waiting will not help.
+fn is_rejected(error: &sqlx::Error) -> bool {
+    // invalid_authorization_specification, invalid_password
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code.starts_with("28"))
 }
 
 /// The migrations with the table that remembers them in the schema itself.
@@ -257,8 +231,8 @@ fn migrator(schema: &'static str, migrations: &Migrator) -> Migrator {
     migrator
 }
 
-fn is_locked(error: &sqlx::migrate::MigrateError) -> bool {
-    use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
+fn is_locked(error: &MigrateError) -> bool {
+    use MigrateError::{Execute, ExecuteMigration};
     let (Execute(error) | ExecuteMigration(error, _)) = error else { return false };
     // lock_not_available
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
@@ -271,7 +245,12 @@ fn options(url: &str) -> Result<PgConnectOptions, OpenError> {
 }
 
 fn migration_options(url: &str) -> Result<PgConnectOptions, OpenError> {
-    Ok(options(url)?.options([("lock_timeout", MIGRATION_LOCK_TIMEOUT), ("statement_timeout", "0")]))
+    Ok(options(url)?.options([
+        ("lock_timeout", MIGRATION_LOCK_TIMEOUT),
+        ("statement_timeout", "0"),
+        // That something is there already is no news.
+        ("client_min_messages", "warning"),
+    ]))
 }
 
 fn pool(connections: u32) -> PgPoolOptions {

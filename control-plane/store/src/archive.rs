@@ -1,14 +1,11 @@
 //! How an archived object is kept in SQL: its last state as gzip, so that years of orders fit on a small disk.
 
-use std::{
-    io::{Read, Write},
-    sync::Arc,
-};
+use std::io::{Read, Write};
 
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use jiff::Timestamp;
 
-use crate::{Archived, BackendError, Key, Object, Revision};
+use crate::BackendError;
 
 /// Packs a body.
 pub(crate) fn pack(body: &str) -> Vec<u8> {
@@ -16,12 +13,11 @@ pub(crate) fn pack(body: &str) -> Vec<u8> {
     packed.write_all(body.as_bytes()).and_then(|()| packed.finish()).expect("writing to memory cannot fail")
 }
 
-/// An archived object from its columns.
-pub(crate) fn object(key: Key, uid: String, revision: i64, packed: &[u8], at: i64) -> Result<Archived, sqlx::Error> {
+/// Unpacks a body.
+pub(crate) fn unpack(packed: &[u8]) -> Result<String, sqlx::Error> {
     let mut body = String::new();
     GzDecoder::new(packed).read_to_string(&mut body).map_err(|error| sqlx::Error::Decode(error.into()))?;
-    let object = Arc::new(Object { key, uid, revision: revision as Revision, body: body.into() });
-    Ok(Archived { object, at: timestamp(at)? })
+    Ok(body)
 }
 
 /// A column of microseconds since 1970.

@@ -79,6 +79,8 @@ impl Follower {
     async fn look(&self, shared: &dyn Shared) -> Result<(), BackendError> {
         let mut goal = None;
         loop {
+            // Held over the read, so that a writer who has to catch up does not read the same once more.
+            let mut feed = self.feed.lock().await;
             let after = self.core.cache().revision;
             let (newest, piece) = shared.news(after, LOG_CHUNK).await?;
             if newest < after {
@@ -87,7 +89,7 @@ impl Follower {
             }
             let upto = piece.upto;
             let events = piece.entries.into_iter().map(|entry| Arc::new(entry.event));
-            self.feed.lock().await.take_in(events, upto).await;
+            feed.take_in(events, upto).await;
             // What has come since the first look is for the next.
             if upto >= *goal.get_or_insert(newest) {
                 return Ok(());

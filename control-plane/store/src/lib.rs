@@ -10,6 +10,7 @@ mod archive;
 mod backend;
 mod cache;
 mod check;
+mod columns;
 mod compaction;
 mod fanout;
 mod feed;

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use dropmate_sql::{OpenError, Plan, sqlite::Sqlite as Pools};
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::{FromRow, Row, SqliteConnection, migrate::Migrator, sqlite::SqliteRow};
+use sqlx::{SqliteConnection, migrate::Migrator};
 
 use crate::{
-    Actor, Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors,
-    Header, Key, Object, Refusal, Revision, Scope, Snapshot, Write, archive,
-    archive::timestamp,
+    Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Floors, Header, Key,
+    Refusal, Revision, Scope, Snapshot, Write, archive,
     check::{Checker, Found},
+    columns::Columns,
 };
 
 mod statements;
@@ -56,7 +56,8 @@ impl Backend for Sqlite {
         let mut reading = self.pools.read.begin().await?;
         let revision: i64 = sqlx::query_scalar(statements::NEWEST).fetch_one(&mut *reading).await?;
         let rows = sqlx::query(statements::LIVE_OBJECTS).fetch_all(&mut *reading).await?;
-        let objects = rows.iter().map(|row| Ok(Arc::new(object(row)?))).collect::<Result<_, sqlx::Error>>()?;
+        let objects =
+            rows.iter().map(|row| Ok(Arc::new(Columns::of(row).object()?))).collect::<Result<_, sqlx::Error>>()?;
         let floors: Vec<(String, i64)> = sqlx::query_as(statements::FLOORS).fetch_all(&mut *reading).await?;
         let floors = floors.into_iter().map(|(resource, floor)| (resource, floor as Revision)).collect();
         Ok(Snapshot { revision: revision as Revision, objects, floors })
@@ -103,7 +104,7 @@ impl Backend for Sqlite {
             .bind(limit as i64)
             .fetch(&self.pools.read);
         while let Some(row) = rows.try_next().await? {
-            if piece.push(entry(&row)?, &mut bytes, limit) {
+            if piece.push(Columns::of(&row).entry()?, &mut bytes, limit) {
                 return Ok(piece);
             }
         }
@@ -120,23 +121,13 @@ impl Backend for Sqlite {
             .bind(limit as i64)
             .fetch_all(&self.pools.read)
             .await?;
-        Ok(rows.iter().map(entry).collect::<Result<_, _>>()?)
+        Ok(rows.iter().map(|row| Columns::of(row).entry()).collect::<Result<_, _>>()?)
     }
 
     async fn headers(&self, after: Revision, limit: usize) -> Result<Vec<Header>, BackendError> {
         let query = sqlx::query(statements::HEADERS).bind(after as i64).bind(limit as i64);
         let rows = query.fetch_all(&self.pools.read).await?;
-        let headers = rows.iter().map(|row| {
-            Ok(Header {
-                revision: row.try_get::<i64, _>(0)? as Revision,
-                resource: row.try_get(1)?,
-                previous: row.try_get::<i64, _>(2)? as Revision,
-                deleted: row.try_get(3)?,
-                at: timestamp(row.try_get(4)?)?,
-                total: row.try_get::<i64, _>(5)? as u64,
-            })
-        });
-        Ok(headers.collect::<Result<_, sqlx::Error>>()?)
+        Ok(rows.iter().map(|row| Columns::of(row).header()).collect::<Result<_, _>>()?)
     }
 
     async fn appended(&self) -> Result<u64, BackendError> {
@@ -161,11 +152,7 @@ impl Backend for Sqlite {
             query = query.bind(name.to_owned());
         }
         let rows = query.fetch_all(&self.pools.read).await?;
-        let archived = rows.iter().map(|row| {
-            let (resource, namespace, name, uid, revision, body, at) = FromRow::from_row(row)?;
-            archive::object(Key { resource, namespace, name }, uid, revision, body, at)
-        });
-        Ok(archived.collect::<Result<_, sqlx::Error>>()?)
+        Ok(rows.iter().map(|row| Columns::of(row).archived()).collect::<Result<_, _>>()?)
     }
 
     async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
@@ -241,7 +228,7 @@ async fn find(transaction: &mut SqliteConnection, writes: &[Write]) -> Result<Ha
     let keys = serde_json::to_string(&keys).map_err(|error| sqlx::Error::Encode(error.into()))?;
     let rows = sqlx::query(statements::FIND).bind(keys).fetch_all(&mut *transaction).await?;
     let held = rows.iter().map(|row| {
-        let object = object(row)?;
+        let object = Columns::of(row).object()?;
         let held = Held { uid: object.uid, revision: object.revision, body: object.body.as_ref().to_owned() };
         Ok((object.key, held))
     });
@@ -287,29 +274,6 @@ async fn insert(
         query.execute(&mut *transaction).await?;
     }
     Ok(appended)
-}
-
-/// Reads `resource, namespace, name, uid, revision, body` from the row's first columns.
-fn object(row: &SqliteRow) -> Result<Object, sqlx::Error> {
-    let (resource, namespace, name, uid, revision, body): (_, _, _, _, i64, &str) = FromRow::from_row(row)?;
-    Ok(Object { key: Key { resource, namespace, name }, uid, revision: revision as Revision, body: body.into() })
-}
-
-/// Reads an entry: its object, then `deleted, actor, client, request_id, at`, then the one before.
-fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
-    let object = Arc::new(object(row)?);
-    let previous = match row.try_get::<Option<i64>, _>(11)? {
-        Some(revision) => Some(Arc::new(Object {
-            key: object.key.clone(),
-            uid: row.try_get(12)?,
-            revision: revision as Revision,
-            body: row.try_get::<&str, _>(13)?.into(),
-        })),
-        None => None,
-    };
-    let event = Event { revision: object.revision, object, previous, deleted: row.try_get(6)? };
-    let actor = Actor { user: row.try_get(7)?, client: row.try_get(8)?, request_id: row.try_get(9)? };
-    Ok(Entry { event, actor, at: timestamp(row.try_get(10)?)? })
 }
 
 fn not_written(error: sqlx::Error) -> CommitError {

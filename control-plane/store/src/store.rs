@@ -135,6 +135,7 @@ impl Store {
             feed: feed.clone(),
             closing: closing.clone(),
             closed: false,
+            failed: None,
         };
         tasks.spawn(writer.run());
         let readers = core.backend.shared().is_some().then(|| {

@@ -35,6 +35,13 @@ const LOOKUPS: u32 = 5;
 const LOOKUP_EVERY: Duration = Duration::from_millis(300);
 const LOOKUP_WITHIN: Duration = Duration::from_millis(1_800);
 
+/// How long a committed batch waits for what others have written before it, to be shown after it. As long as a look-up, for
+/// the same reason: then it is answered unseen.
+const CATCH_UP_WITHIN: Duration = LOOKUP_WITHIN;
+/// A write that has waited for longer than this through a commit that failed is refused with it: another failure would
+/// take it past the 5 s.
+const WAITED_FOR_A_FAILURE: Duration = Duration::from_millis(200);
+
 /// A write that waits for its commit.
 pub(crate) struct Pending {
     pub(crate) write: Write,
@@ -64,6 +71,8 @@ pub(crate) struct Writer {
     pub(crate) closing: CancellationToken,
     /// Whether the queues take no more.
     pub(crate) closed: bool,
+    /// When a commit last failed.
+    pub(crate) failed: Option<Instant>,
 }
 
 impl Writer {
@@ -71,7 +80,7 @@ impl Writer {
     pub(crate) async fn run(mut self) {
         let mut waiting = VecDeque::new();
         while self.gather(&mut waiting).await {
-            let batch = take_batch(&mut waiting);
+            let batch = take_batch(&mut waiting, self.failed);
             if !batch.is_empty() {
                 self.commit(batch).await;
             }
@@ -120,7 +129,9 @@ impl Writer {
             pending.into_iter().map(|pending| (pending.write, (pending.reply, pending.since))).unzip();
         let batch = Batch { writes, at: (self.now)() };
         let since = self.core.cache().revision;
-        let outcomes = match self.core.backend.commit(&batch).await {
+        let committed = self.core.backend.commit(&batch).await;
+        let failed = committed.is_err();
+        let outcomes = match committed {
             Ok(committed) => self.take_in(&batch, &committed).await,
             Err(CommitError::NotWritten(error)) => {
                 tracing::warn!(error = %error, writes = batch.writes.len(), "could not write");
@@ -132,6 +143,9 @@ impl Writer {
                 looked_up.unwrap_or_else(|_| all(&batch, &WriteError::Unknown(error.to_string())))
             }
         };
+        if failed {
+            self.failed = Some(Instant::now());
+        }
         for ((reply, since), outcome) in replies.into_iter().zip(outcomes) {
             self.core.metrics.write_duration.observe(since.elapsed().as_secs_f64());
             // A caller that has gone away needs no answer.
@@ -141,11 +155,18 @@ impl Writer {
 
     /// Brings the cache up to the batch, applies it, and tells each write's outcome.
     async fn take_in(&self, batch: &Batch, committed: &Committed) -> Vec<Result<Arc<Object>, WriteError>> {
-        let mut feed = self.feed.lock().await;
-        if let Err(error) = feed.catch_up(committed.before).await {
-            tracing::warn!(error = %error, "cannot read what others have written");
-            return self.tell_unseen(batch, committed, &error);
-        }
+        let catch_up = async {
+            let mut feed = self.feed.lock().await;
+            feed.catch_up(committed.before).await.map(|()| feed)
+        };
+        let late = |_| Err(BackendError("what others have written does not come in time".into()));
+        let mut feed = match timeout(CATCH_UP_WITHIN, catch_up).await.unwrap_or_else(late) {
+            Ok(feed) => feed,
+            Err(error) => {
+                tracing::warn!(error = %error, "cannot read what others have written");
+                return self.tell_unseen(batch, committed, &error);
+            }
+        };
         let mut events = Vec::with_capacity(batch.writes.len());
         let mut outcomes = Vec::with_capacity(batch.writes.len());
         {
@@ -258,13 +279,19 @@ fn refused(refusal: Refusal, found: Option<Arc<Object>>) -> WriteError {
 
 /// Takes what may be committed together: no key twice, no guard on a key that an earlier one writes. What cannot come
 /// along keeps its place.
-fn take_batch(waiting: &mut VecDeque<Pending>) -> Vec<Pending> {
+fn take_batch(waiting: &mut VecDeque<Pending>, failed: Option<Instant>) -> Vec<Pending> {
     let mut batch = Vec::new();
     let mut written = HashSet::new();
     let mut bytes = 0;
     let mut left = VecDeque::new();
     while let Some(pending) = waiting.pop_front() {
         if pending.reply.is_closed() {
+            continue;
+        }
+        if failed.is_some_and(|failed| pending.since + WAITED_FOR_A_FAILURE < failed) {
+            if pending.claim.take() {
+                let _ = pending.reply.send(Err(WriteError::Unavailable("the database failed meanwhile".to_owned())));
+            }
             continue;
         }
         let write = &pending.write;

@@ -8,5 +8,7 @@ mod it {
     mod faulty;
     mod fixture;
     mod killed;
+    mod postgres;
+    mod server;
     mod sqlite;
 }

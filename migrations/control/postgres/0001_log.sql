@@ -72,11 +72,15 @@ ALTER TABLE control.archive ALTER COLUMN body SET STORAGE EXTERNAL;
 CREATE INDEX archive_by_namespace ON control.archive (resource, namespace, revision);
 CREATE INDEX archive_by_name ON control.archive (resource, namespace, name, revision);
 
+-- A JSON text as jsonb, which knows no NUL in strings: it becomes U+0001 on both sides of a comparison.
+CREATE FUNCTION control.as_jsonb(text text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE AS $$ SELECT replace(text, '\u0000', '\u0001')::jsonb $$;
+
 -- The value at a path of a body; null where there is none. A body that is not JSON has no value anywhere.
 CREATE FUNCTION control.value_at(body text, path text[]) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    RETURN coalesce(body::jsonb #> path, 'null');
+    RETURN coalesce(control.as_jsonb(body) #> path, 'null');
 EXCEPTION WHEN data_exception THEN
     RETURN 'null';
 END
@@ -100,17 +104,37 @@ CREATE FUNCTION control.commit_v1(
 #variable_conflict use_column
 DECLARE
     bytes_before bigint;
-    appended     bigint;
+    bytes_after  bigint;
     guards_hold  boolean[];
+    failed       record;
+    -- The revision that each write replaces, 0 if there is none, and the uid that it leaves.
+    held         bigint[];
+    uids         text[];
 BEGIN
     -- Everybody else's commits are done from here to ours, and each statement below sees all of them.
     SELECT r.value, r.bytes INTO before, bytes_before FROM control.revision r FOR UPDATE;
+
+    SELECT array_agg(j.outcome), array_agg(j.held), array_agg(j.uid)
+    INTO outcomes, held, uids
+    FROM (
+        SELECT CASE WHEN w.expected IS NULL AND o.revision IS NOT NULL THEN -1
+                    WHEN w.expected IS NOT NULL AND o.revision IS NULL THEN -2
+                    WHEN w.expected <> o.revision THEN -3
+                    ELSE 0
+               END AS outcome,
+               coalesce(o.revision, 0) AS held, CASE WHEN w.deleted THEN o.uid ELSE w.uid END AS uid
+        FROM unnest(p_resource, p_namespace, p_name, p_expected, p_uid, p_deleted)
+             WITH ORDINALITY AS w(resource, namespace, name, expected, uid, deleted, number)
+        LEFT JOIN control.objects o
+             ON o.resource = w.resource AND o.namespace = w.namespace AND o.name = w.name
+        ORDER BY w.number
+    ) j;
 
     IF cardinality(g_resource) > 0 THEN
         SELECT array_agg(
                    o.revision IS NOT NULL
                    AND (g.uid IS NULL OR g.uid = o.uid)
-                   AND (g.path IS NULL OR control.value_at(l.body, g.path::text[]) = g.equals::jsonb)
+                   AND (g.path IS NULL OR control.value_at(l.body, g.path::text[]) = control.as_jsonb(g.equals))
                    ORDER BY g.number)
         INTO guards_hold
         FROM unnest(g_resource, g_namespace, g_name, g_uid, g_path, g_equals)
@@ -118,60 +142,72 @@ BEGIN
         LEFT JOIN control.objects o
              ON o.resource = g.resource AND o.namespace = g.namespace AND o.name = g.name
         LEFT JOIN control.log l ON l.revision = o.revision;
+
+        IF NOT true = ALL (guards_hold) THEN
+            FOR failed IN
+                SELECT u.write, min(u.position) AS position
+                FROM unnest(u_write, u_guard, u_position) AS u(write, guard, position)
+                WHERE NOT guards_hold[u.guard]
+                GROUP BY u.write
+            LOOP
+                IF outcomes[failed.write] = 0 THEN
+                    outcomes[failed.write] := failed.position;
+                END IF;
+            END LOOP;
+        END IF;
     END IF;
 
-    WITH failed AS (
-        SELECT u.write, min(u.position) AS position
-        FROM unnest(u_write, u_guard, u_position) AS u(write, guard, position)
-        WHERE NOT guards_hold[u.guard]
-        GROUP BY u.write
-    ), judged AS MATERIALIZED (
-        SELECT w.*, o.revision AS held, o.uid AS held_uid,
-               CASE WHEN w.expected IS NULL AND o.revision IS NOT NULL THEN -1
-                    WHEN w.expected IS NOT NULL AND o.revision IS NULL THEN -2
-                    WHEN w.expected <> o.revision THEN -3
-                    ELSE coalesce((SELECT f.position FROM failed f WHERE f.write = w.number), 0)
-               END AS outcome
-        FROM unnest(p_resource, p_namespace, p_name, p_expected, p_uid, p_deleted, p_actor, p_client, p_request_id,
-                    p_body, p_archived)
-             WITH ORDINALITY AS w(resource, namespace, name, expected, uid, deleted, actor, client, request_id,
-                                  body, archived, number)
-        LEFT JOIN control.objects o
-             ON o.resource = w.resource AND o.namespace = w.namespace AND o.name = w.name
-    ), written AS (
-        SELECT j.*, before + j.number AS revision,
-               CASE WHEN j.deleted THEN j.held_uid ELSE j.uid END AS final_uid
-        FROM judged j WHERE j.outcome = 0
-    ), logged AS (
+    IF NOT 0 = ANY (outcomes) THEN
+        newest := before;
+        RETURN;
+    END IF;
+    newest := before + cardinality(p_resource);
+
+    -- Statements of their own, of which most batches need three: bodies pass through one only.
+    WITH logged AS (
         INSERT INTO control.log (revision, resource, namespace, name, uid, deleted, previous, actor, client,
                                  request_id, at, total, body)
-        SELECT w.revision, w.resource, w.namespace, w.name, w.final_uid, w.deleted, coalesce(w.held, 0), w.actor,
-               w.client, w.request_id, p_at,
-               bytes_before + sum(octet_length(w.body)) OVER (ORDER BY w.number), w.body
-        FROM written w
-    ), pointed AS (
-        INSERT INTO control.objects (resource, namespace, name, uid, revision)
-        SELECT w.resource, w.namespace, w.name, w.final_uid, w.revision FROM written w WHERE NOT w.deleted
-        ON CONFLICT (resource, namespace, name) DO UPDATE SET uid = excluded.uid, revision = excluded.revision
-    ), dropped AS (
-        DELETE FROM control.objects o USING written w
-        WHERE w.deleted AND o.resource = w.resource AND o.namespace = w.namespace AND o.name = w.name
-    ), archived AS (
-        INSERT INTO control.archive (revision, resource, namespace, name, uid, at, body)
-        SELECT w.revision, w.resource, w.namespace, w.name, w.final_uid, p_at, w.archived
-        FROM written w WHERE w.archived IS NOT NULL
+        SELECT before + w.number, w.resource, w.namespace, w.name, w.uid, w.deleted, w.held, w.actor, w.client,
+               w.request_id, p_at, bytes_before + sum(octet_length(w.body)) OVER (ORDER BY w.number), w.body
+        FROM unnest(p_resource, p_namespace, p_name, uids, p_deleted, held, p_actor, p_client, p_request_id, p_body,
+                    outcomes)
+             WITH ORDINALITY AS w(resource, namespace, name, uid, deleted, held, actor, client, request_id, body,
+                                  outcome, number)
+        WHERE w.outcome = 0
+        RETURNING total
     )
-    SELECT array_agg(j.outcome::integer ORDER BY j.number),
-           sum(octet_length(j.body)) FILTER (WHERE j.outcome = 0)
-    INTO outcomes, appended
-    FROM judged j;
+    SELECT max(l.total) INTO bytes_after FROM logged l;
 
-    IF appended IS NULL THEN
-        newest := before;
-    ELSE
-        newest := before + cardinality(p_resource);
-        UPDATE control.revision SET value = newest, bytes = bytes_before + appended;
-        PERFORM pg_notify('dropmate_control', p_source);
+    IF 0 = ANY (held) THEN
+        INSERT INTO control.objects (resource, namespace, name, uid, revision)
+        SELECT w.resource, w.namespace, w.name, w.uid, before + w.number
+        FROM unnest(p_resource, p_namespace, p_name, uids, held, outcomes)
+             WITH ORDINALITY AS w(resource, namespace, name, uid, held, outcome, number)
+        WHERE w.outcome = 0 AND w.held = 0;
     END IF;
+
+    IF 0 < ANY (held) THEN
+        UPDATE control.objects o SET uid = w.uid, revision = before + w.number
+        FROM unnest(p_resource, p_namespace, p_name, uids, p_deleted, held, outcomes)
+             WITH ORDINALITY AS w(resource, namespace, name, uid, deleted, held, outcome, number)
+        WHERE w.outcome = 0 AND w.held > 0 AND NOT w.deleted
+          AND o.resource = w.resource AND o.namespace = w.namespace AND o.name = w.name;
+    END IF;
+
+    IF true = ANY (p_deleted) THEN
+        DELETE FROM control.objects o
+        USING unnest(p_resource, p_namespace, p_name, p_deleted, outcomes) AS w(resource, namespace, name, deleted, outcome)
+        WHERE w.outcome = 0 AND w.deleted
+          AND o.resource = w.resource AND o.namespace = w.namespace AND o.name = w.name;
+
+        INSERT INTO control.archive (revision, resource, namespace, name, uid, at, body)
+        SELECT before + w.number, w.resource, w.namespace, w.name, w.uid, p_at, w.archived
+        FROM unnest(p_resource, p_namespace, p_name, uids, p_archived, outcomes)
+             WITH ORDINALITY AS w(resource, namespace, name, uid, archived, outcome, number)
+        WHERE w.outcome = 0 AND w.archived IS NOT NULL;
+    END IF;
+
+    UPDATE control.revision SET value = newest, bytes = bytes_after;
+    PERFORM pg_notify('dropmate_control', p_source);
 END
 $$;

@@ -91,22 +91,8 @@ impl Server {
         Api::default_namespaced(self.client())
     }
 
-    /// Drivers around the middle of the town, and a policy by which they are told at once.
     pub(crate) async fn add_drivers(&self, count: usize) {
-        let policies: Api<DispatchPolicy> = Api::default_namespaced(self.client());
-        let policy = json!({
-            "apiVersion": "dropmate.dev/v1", "kind": "DispatchPolicy", "metadata": {"name": "default"},
-            "spec": {"mode": "Nearest"},
-        });
-        policies.create(&PostParams::default(), &serde_json::from_value(policy).unwrap()).await.unwrap();
-        let drivers: Api<Driver> = Api::default_namespaced(self.client());
-        for n in 0..count {
-            let driver = json!({
-                "apiVersion": "dropmate.dev/v1", "kind": "Driver", "metadata": {"name": format!("d-{n:03}")},
-                "spec": {"displayName": "D", "startLocation": at(0.01 * n as f64)},
-            });
-            drivers.create(&PostParams::default(), &serde_json::from_value(driver).unwrap()).await.unwrap();
-        }
+        add_drivers(&self.client(), count).await;
     }
 
     /// An order with `more` in its spec.
@@ -120,21 +106,15 @@ impl Server {
     }
 
     pub(crate) async fn all_bound(&self) -> usize {
-        let orders = self.orders();
-        eventually("every order is bound", async || {
-            let all = orders.list(&ListParams::default()).await.ok()?.items;
-            all.iter().all(|order| driver_of(order).is_some()).then_some(all.len())
-        })
-        .await
+        all_bound(&self.orders()).await
     }
 
     pub(crate) async fn lease(&self) -> Lease {
-        let leases: Api<Lease> = Api::namespaced(self.client(), "dropmate-system");
-        leases.get("dispatch").await.unwrap()
+        lease(&self.client()).await
     }
 
     pub(crate) async fn leader(&self) -> String {
-        self.lease().await.spec.unwrap().holder_identity.unwrap_or_default()
+        holder(self.lease().await)
     }
 
     /// Runs an agent for this server.
@@ -147,7 +127,48 @@ impl Server {
     }
 }
 
+/// Drivers around the middle of the town, and a policy by which they are told at once.
+pub(crate) async fn add_drivers(client: &Client, count: usize) {
+    let policies: Api<DispatchPolicy> = Api::default_namespaced(client.clone());
+    let policy = json!({
+        "apiVersion": "dropmate.dev/v1", "kind": "DispatchPolicy", "metadata": {"name": "default"},
+        "spec": {"mode": "Nearest"},
+    });
+    policies.create(&PostParams::default(), &serde_json::from_value(policy).unwrap()).await.unwrap();
+    let drivers: Api<Driver> = Api::default_namespaced(client.clone());
+    for n in 0..count {
+        let driver = json!({
+            "apiVersion": "dropmate.dev/v1", "kind": "Driver", "metadata": {"name": format!("d-{n:03}")},
+            "spec": {"displayName": "D", "startLocation": at(0.01 * n as f64)},
+        });
+        drivers.create(&PostParams::default(), &serde_json::from_value(driver).unwrap()).await.unwrap();
+    }
+}
+
+/// Waits until every order is bound; how many there are.
+pub(crate) async fn all_bound(orders: &Api<Order>) -> usize {
+    eventually("every order is bound", async || {
+        let all = orders.list(&ListParams::default()).await.ok()?.items;
+        all.iter().all(|order| driver_of(order).is_some()).then_some(all.len())
+    })
+    .await
+}
+
+pub(crate) async fn lease(client: &Client) -> Lease {
+    let leases: Api<Lease> = Api::namespaced(client.clone(), "dropmate-system");
+    leases.get("dispatch").await.unwrap()
+}
+
+pub(crate) fn holder(lease: Lease) -> String {
+    lease.spec.unwrap().holder_identity.unwrap_or_default()
+}
+
 pub(crate) async fn create_order(orders: &Api<Order>, name: &str, more: Value) {
+    orders.create(&PostParams::default(), &order(name, &more)).await.unwrap();
+}
+
+/// An order with `more` in its spec.
+pub(crate) fn order(name: &str, more: &Value) -> Order {
     let mut spec = json!({
         "pickup": {"address": "12 Mill St", "location": at(0.0)},
         "dropoff": {"address": "88 Queens Quay", "location": at(2.0)},
@@ -155,14 +176,14 @@ pub(crate) async fn create_order(orders: &Api<Order>, name: &str, more: Value) {
     });
     spec.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
     let order = json!({"apiVersion": "dropmate.dev/v1", "kind": "Order", "metadata": {"name": name}, "spec": spec});
-    orders.create(&PostParams::default(), &serde_json::from_value(order).unwrap()).await.unwrap();
+    serde_json::from_value(order).unwrap()
 }
 
 fn at(north: f64) -> Value {
     json!({"latitude": 43.65 + north / 111.2, "longitude": -79.38})
 }
 
-fn driver_of(order: &Order) -> Option<&str> {
+pub(crate) fn driver_of(order: &Order) -> Option<&str> {
     order.status.as_ref()?.assignment.as_ref()?.driver_name.as_deref()
 }
 
@@ -245,9 +266,13 @@ pub(crate) fn run(flags: &[&str]) -> Ended {
 impl Agent {
     /// Runs one for the server at `url` with that data dir, whether it runs or not.
     pub(crate) fn start(data_dir: &Path, url: &str, more: &[&str]) -> Self {
-        let file = |name: &str| data_dir.join(name).to_str().unwrap().to_owned();
-        let (token, ca) = (file("tokens/dispatch.token"), file("tls/ca.crt"));
-        let flags = ["--server", url, "--token-file", &token, "--ca-file", &ca];
+        Self::start_with(&data_dir.join("tokens/dispatch.token"), &data_dir.join("tls/ca.crt"), url, more)
+    }
+
+    /// Runs one with that token and that authority.
+    pub(crate) fn start_with(token: &Path, ca: &Path, url: &str, more: &[&str]) -> Self {
+        let [token, ca] = [token, ca].map(|path| path.to_str().unwrap());
+        let flags = ["--server", url, "--token-file", token, "--ca-file", ca];
         let mut child = program(&[&flags, more].concat()).spawn().expect("the agent starts");
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let log: Arc<Mutex<Vec<Value>>> = Arc::default();

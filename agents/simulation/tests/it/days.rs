@@ -6,26 +6,28 @@ use std::collections::BTreeMap;
 use dropmate_api::Phase;
 use rstest::rstest;
 
-use super::day::{Outcome, Plan, live};
+use super::day::{Outcome, Plan, Stage, live};
 
 /// Days with faults in a usual run.
 const DAYS: u64 = 20;
 const PARTS: u64 = 4;
 
-fn setting(name: &str) -> Option<u64> {
+pub(super) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("the setting is a number"))
 }
 
 fn good(seed: u64) -> Plan {
-    Plan { seed, orders: 30, drivers: 6, faults: false, fail_share: 0.0 }
+    Plan { seed, orders: 30, drivers: 6, faults: false, fail_share: 0.0, stage: Stage::Memory }
 }
 
 fn bad(seed: u64) -> Plan {
     Plan { faults: true, fail_share: 0.05, ..good(seed) }
 }
 
-fn assert_invariants(plan: &Plan, outcome: &Outcome) {
+pub(super) fn assert_invariants(plan: &Plan, outcome: &Outcome) {
     let seed = plan.seed;
+    assert_eq!(outcome.replicas.stale().0, &[] as &[String], "read too old a state under seed {seed}");
+    assert_eq!(outcome.differences, &[] as &[String], "witnesses saw another log under seed {seed}");
     assert_eq!(outcome.checker.broken(), &[] as &[String], "broken under seed {seed}");
     assert_eq!(outcome.checker.unsettled(), &[] as &[String], "stuck under seed {seed}");
     assert_eq!(outcome.checker.orders().count(), plan.orders, "orders were lost under seed {seed}");

@@ -7,23 +7,24 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
-use axum::{Router, body::Body};
+use axum::body::Body;
 use bytes::Bytes;
-use dropmate_control_plane::ControlPlane;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tower::ServiceExt;
 
-/// The share of writes that go wrong, each way.
-const WRITE_FAULTS: f64 = 0.02;
+use super::replicas::{Caller, Replicas};
+
+/// The share of writes that go wrong, each way: over some days of thirty orders, each way happens often.
+pub(super) const WRITE_FAULTS: f64 = 0.02;
 /// The share of watches that go wrong, each way. A watch lives long, so this is far more.
 const WATCH_FAULTS: f64 = 0.2;
 
 #[derive(Debug)]
 pub(super) struct Faults {
     on: AtomicBool,
+    write_faults: f64,
     chance: Mutex<ChaCha8Rng>,
     pub(super) conflicts: AtomicUsize,
     pub(super) errors: AtomicUsize,
@@ -46,9 +47,10 @@ enum Fate {
 }
 
 impl Faults {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
+    pub(super) fn new(seed: u64, write_faults: f64) -> Arc<Self> {
         Arc::new(Self {
             on: AtomicBool::new(true),
+            write_faults,
             chance: Mutex::new(ChaCha8Rng::seed_from_u64(seed ^ 0xFA17)),
             conflicts: AtomicUsize::default(),
             errors: AtomicUsize::default(),
@@ -64,16 +66,16 @@ impl Faults {
     }
 
     /// The API as `user` sees it through these faults.
-    pub(super) fn client(self: &Arc<Self>, control: &ControlPlane, user: &str) -> kube::Client {
-        let (router, faults) = (control.in_process(user), self.clone());
+    pub(super) fn client(self: &Arc<Self>, replicas: &Arc<Replicas>, user: &str) -> kube::Client {
+        let (caller, faults) = (replicas.caller(user), self.clone());
         let service = tower::service_fn(move |request: Request<kube::client::Body>| {
-            let (router, faults) = (router.clone(), faults.clone());
-            async move { faults.pass(router, request.map(Body::new)).await }
+            let (caller, faults) = (caller.clone(), faults.clone());
+            async move { faults.pass(caller, request.map(Body::new)).await }
         });
         kube::Client::new(service, "default")
     }
 
-    async fn pass(&self, router: Router, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
+    async fn pass(&self, caller: Caller, request: Request<Body>) -> Result<Response<Body>, tower::BoxError> {
         let fate = self.draw(&request);
         if let Fate::Answered(code, reason) = fate {
             return Ok(refusal(code, reason));
@@ -82,7 +84,7 @@ impl Faults {
             let line = format!("{{\"type\":\"ERROR\",\"object\":{}}}\n", status(StatusCode::GONE, "Expired"));
             return Ok(Response::new(Body::from(line)));
         }
-        let response = router.oneshot(request).await?;
+        let response = caller.send(request).await?;
         Ok(match fate {
             Fate::Lost => return Err("the connection was lost".into()),
             Fate::Cut(pieces) => response.map(|body| cut_after(body, pieces)),
@@ -113,7 +115,7 @@ impl Faults {
         if request.method() == Method::GET || is_lease {
             return Fate::Passes;
         }
-        match (drawn / WRITE_FAULTS) as u32 {
+        match (drawn / self.write_faults) as u32 {
             0 => count(&self.conflicts, Fate::Answered(StatusCode::CONFLICT, "Conflict")),
             1 => count(&self.errors, Fate::Answered(StatusCode::INTERNAL_SERVER_ERROR, "InternalError")),
             2 => count(&self.unavailable, Fate::Answered(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")),

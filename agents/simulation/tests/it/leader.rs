@@ -98,7 +98,7 @@ struct Scene {
 
 impl Scene {
     async fn set(holds: &'static [&'static str]) -> Self {
-        let control = ControlPlane::in_memory(clock()).await;
+        let control = ControlPlane::in_memory(clock(60.0)).await;
         let operator = Client::new(control.in_process("operator"), "default");
         let town = town::generate(1, &Size { drivers: 1, depots: 1, ..Size::default() });
         town::build(&operator, &town).await.unwrap();

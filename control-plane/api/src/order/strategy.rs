@@ -1,17 +1,21 @@
 //! What is special about writes of an order, as a pod has its strategy in Kubernetes: facts are kept, and whatever
 //! follows from them is computed again at every write.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::{Order, conditions::SERVER_CONDITIONS, settle};
 use crate::{
-    registry::{Part, Strategy, WriteContext},
+    registry::{Expiry, Part, Since, Strategy, WriteContext},
     validation::Cause,
 };
 
+/// How long a finished order stays unless its `spec.ttlSecondsAfterFinished` says otherwise: long enough for a complaint
+/// on the next day.
+pub const TTL_AFTER_FINISHED: SignedDuration = SignedDuration::from_hours(48);
+
 /// The fields of `status` that a write to `/status` silently keeps: facts, and what follows from them.
-pub const PROTECTED: [&str; 14] = [
+pub const PROTECTED: [&str; 15] = [
     "phase",
     "driverName",
     "placedAt",
@@ -24,6 +28,7 @@ pub const PROTECTED: [&str; 14] = [
     "custody",
     "returnStartedAt",
     "expiredAt",
+    "finishedAt",
     "proofs",
     "reports",
 ];
@@ -56,6 +61,21 @@ impl Strategy for OrderStrategy {
 
     fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
         super::validate::validate(new, old)
+    }
+
+    fn expires(&self) -> bool {
+        true
+    }
+
+    fn may_expire(&self, body: &str) -> bool {
+        body.contains("\"finishedAt\"")
+    }
+
+    fn expiry(&self, object: &Value) -> Option<Expiry> {
+        let since = object.pointer("/status/finishedAt")?.as_str()?.parse().ok()?;
+        let ttl = object.pointer("/spec/ttlSecondsAfterFinished").and_then(Value::as_i64);
+        let after = ttl.map_or(TTL_AFTER_FINISHED, SignedDuration::from_secs);
+        Some(Expiry { since: Since::Business(since), after, archive: true })
     }
 }
 
@@ -98,7 +118,7 @@ fn recompute(new: &mut Value, old: Option<&Value>, now: Timestamp) {
     let computed = serde_json::to_value(&order.status).expect("a status is plain data and always becomes JSON");
     // Only what is computed is written back, so that fields of a newer version than ours survive.
     let Some(status) = new.get_mut("status").and_then(Value::as_object_mut) else { return };
-    for field in ["phase", "driverName", "placedAt", "custody", "conditions"] {
+    for field in ["phase", "driverName", "placedAt", "custody", "finishedAt", "conditions"] {
         match computed.get(field) {
             Some(value) => status.insert(field.to_owned(), value.clone()),
             None => status.remove(field),

@@ -1,8 +1,9 @@
 //! The strategies of the kinds of Kubernetes: what its server sets and refuses beyond the schema.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Part, Strategy, WriteContext};
+use super::{Expiry, Part, Since, Strategy, WriteContext};
 use crate::{
     SYSTEM_NAMESPACE,
     validation::{Cause, is_qualified_name},
@@ -74,6 +75,30 @@ impl Strategy for EventStrategy {
     fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         namespace_matches(new, "involvedObject")
     }
+
+    fn expires(&self) -> bool {
+        true
+    }
+
+    fn may_expire(&self, _body: &str) -> bool {
+        true
+    }
+
+    fn expiry(&self, object: &Value) -> Option<Expiry> {
+        event_expiry(object)
+    }
+}
+
+/// How long an Event stays, as in Kubernetes. It is told for people; what must last stands in an object's status.
+const EVENT_TTL: SignedDuration = SignedDuration::from_hours(1);
+
+/// From when it last happened. Stored Events are of the core group, whichever they came by.
+fn event_expiry(object: &Value) -> Option<Expiry> {
+    let times =
+        ["/lastTimestamp", "/eventTime", "/series/lastObservedTime", "/firstTimestamp", "/metadata/creationTimestamp"];
+    let read = |pointer: &&str| object.pointer(pointer)?.as_str()?.parse::<Timestamp>().ok();
+    let since = times.iter().filter_map(read).max()?;
+    Some(Expiry { since: Since::System(since), after: EVENT_TTL, archive: false })
 }
 
 /// `Event` of `events.k8s.io`, which is strict about what makes an event useful.

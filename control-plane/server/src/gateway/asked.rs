@@ -33,12 +33,12 @@ impl Asked {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let info = ResourceInfo::of(request.method(), request.uri());
-        let route = match (&info, request.extensions().get::<MatchedPath>()) {
-            (Some(info), _) => info.template(),
-            (None, Some(matched)) => matched.as_str().to_owned(),
-            (None, None) => "unmatched".to_owned(),
-        };
         let surface = if path == "/v1" || path.starts_with("/v1/") { Surface::Tasks } else { Surface::Resources };
+        let route = match (&info, request.extensions().get::<MatchedPath>()) {
+            (Some(info), _) if surface == Surface::Resources => info.template(),
+            (_, Some(matched)) => matched.as_str().to_owned(),
+            (_, None) => "unmatched".to_owned(),
+        };
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
         let public = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         Self { info, route, surface, watch, public }

@@ -66,6 +66,12 @@ pub(crate) fn body(kind: &Kind, mut served: Value) -> Arc<str> {
     Arc::from(served.to_string())
 }
 
+/// How an object goes: into the archive if its time has come, else for good.
+pub(crate) fn removal(state: &AppState, kind: &Kind, stored: &Value, body: Arc<str>) -> Change {
+    let expired = kind.strategy.expiry(stored).filter(|expiry| expiry.due(&state.clock) <= state.clock.system_now());
+    if expired.is_some_and(|expiry| expiry.archive) { Change::Archive { body } } else { Change::Delete { body } }
+}
+
 /// The key of a namespace.
 pub(crate) fn namespace_key(name: &str) -> Key {
     Key { resource: "namespaces".into(), namespace: String::new(), name: name.into() }

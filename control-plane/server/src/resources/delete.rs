@@ -43,6 +43,13 @@ pub(crate) struct DeleteOptions {
     dry_run: bool,
 }
 
+impl From<&Object> for DeleteOptions {
+    /// Of that very state.
+    fn from(object: &Object) -> Self {
+        Self { uid: Some(object.uid.clone()), version: Some(object.revision), dry_run: false }
+    }
+}
+
 impl DeleteOptions {
     /// Reads them from query and body.
     pub(crate) async fn read(call: &Call, body: Body) -> Result<Self> {
@@ -107,8 +114,12 @@ pub(crate) async fn remove(
         if options.dry_run {
             return Ok(if at_once { Deleted::Gone(current) } else { Deleted::WouldTerminate(new) });
         }
+        let going = at_once.then(|| new.clone());
         let body = commit::body(kind, new);
-        let change = if at_once { Change::Delete { body } } else { Change::Put { uid: current.uid.clone(), body } };
+        let change = match going {
+            Some(object) => commit::removal(state, kind, &object, body),
+            None => Change::Put { uid: current.uid.clone(), body },
+        };
         let expect = Expect::Revision(current.revision);
         match commit::write(state, key.clone(), expect, change, Vec::new(), actor).await {
             Ok(object) if at_once => return Ok(Deleted::Gone(object)),

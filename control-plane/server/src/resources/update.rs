@@ -207,9 +207,12 @@ impl Call {
         if options.dry_run {
             return Ok(Updated::DryRun(new));
         }
-        let gone = terminating && super::delete::may_go(kind, &new);
+        let going = (terminating && super::delete::may_go(kind, &new)).then(|| new.clone());
         let body = commit::body(kind, new);
-        let change = if gone { Change::Delete { body } } else { Change::Put { uid: current.uid.clone(), body } };
+        let change = match going {
+            Some(object) => commit::removal(&self.state, kind, &object, body),
+            None => Change::Put { uid: current.uid.clone(), body },
+        };
         match self.commit(self.key(), Expect::Revision(current.revision), change, Vec::new()).await {
             Ok(stored) => Ok(Updated::Stored(stored)),
             Err(WriteError::Changed(_)) => Ok(Updated::Lost),

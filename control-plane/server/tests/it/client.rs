@@ -61,7 +61,16 @@ pub(crate) fn clock() -> Clock {
 impl Api {
     /// The operator at a new control plane in memory.
     pub(crate) async fn start() -> Self {
-        let plane = ControlPlane::in_memory(clock()).await;
+        Self::start_at(clock()).await
+    }
+
+    /// The same, by that clock.
+    pub(crate) async fn start_at(clock: Clock) -> Self {
+        Self::over(ControlPlane::in_memory(clock).await)
+    }
+
+    /// The operator at that control plane.
+    pub(crate) fn over(plane: ControlPlane) -> Self {
         let router = plane.in_process("operator");
         Self { plane, router }
     }

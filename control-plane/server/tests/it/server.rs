@@ -29,11 +29,15 @@ pub(crate) struct Server {
 
 /// A config for that data dir on free ports.
 pub(crate) fn config(dir: &Path) -> Config {
+    config_with(dir, &[])
+}
+
+/// The same with further flags.
+fn config_with(dir: &Path, more: &[&str]) -> Config {
     let dir = dir.to_str().unwrap();
     let free = "127.0.0.1:0";
-    let flags = ["test", "--data-dir", dir, "--listen", free, "--admin-listen", free, "--plain-listen", free]
-        .map(str::to_owned);
-    Config::new(Cli::parse_from(flags).args, clock()).unwrap()
+    let flags = ["test", "--data-dir", dir, "--listen", free, "--admin-listen", free, "--plain-listen", free];
+    Config::new(Cli::parse_from(flags.iter().chain(more)).args, clock()).unwrap()
 }
 
 impl Server {
@@ -44,8 +48,13 @@ impl Server {
 
     /// A start in a data dir that may have been used before.
     pub(crate) async fn start_in(dir: TempDir) -> Self {
+        Self::start_with(dir, &[]).await
+    }
+
+    /// A start with further flags.
+    pub(crate) async fn start_with(dir: TempDir, more: &[&str]) -> Self {
         install_crypto_provider();
-        let plane = ControlPlane::open(config(dir.path())).await.unwrap();
+        let plane = ControlPlane::open(config_with(dir.path(), more)).await.unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(plane.clone().serve(stop.clone()));
         let http = trusting(dir.path()).build().unwrap();

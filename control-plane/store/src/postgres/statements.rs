@@ -38,18 +38,21 @@ pub(super) const ENTRIES: &str = "
     ORDER BY l.revision";
 
 /// The counter before each entry; one row without an entry if there is none. One statement, so that both are of the same
-/// moment.
+/// moment. The bodies of a piece come to at most `$3` bytes, or it is one entry: `total` counts them without a look at
+/// each. The last column says that the next would not fit.
 pub(super) const NEWS: &str = "
-    WITH sized AS (
-        SELECT s.revision, sum(octet_length(s.body)) OVER (ORDER BY s.revision) - octet_length(s.body) AS before
-        FROM (SELECT revision, body FROM control.log WHERE revision > $1 ORDER BY revision LIMIT $2) s
-    )
     SELECT r.value, l.resource, l.namespace, l.name, l.uid, l.revision, l.body,
-           l.deleted, l.actor, l.client, l.request_id, l.at, p.revision, p.uid, p.body,
-           EXISTS (SELECT FROM sized WHERE sized.before > $3)
+           l.deleted, l.actor, l.client, l.request_id, l.at, p.revision, p.uid, p.body, l.total > l.most
     FROM control.revision r
-    LEFT JOIN sized s ON s.before <= $3
-    LEFT JOIN control.log l ON l.revision = s.revision
+    LEFT JOIN (
+        SELECT log.*, f.most
+        FROM (
+            SELECT (SELECT total - octet_length(body) + $3 FROM control.log
+                    WHERE revision > $1 ORDER BY revision LIMIT 1) AS most
+        ) f, control.log
+        WHERE log.revision > $1 AND log.total - octet_length(log.body) <= f.most
+        ORDER BY log.revision LIMIT $2
+    ) l ON true
     LEFT JOIN control.log p ON p.revision = l.previous
     ORDER BY l.revision";
 

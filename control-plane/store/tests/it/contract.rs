@@ -45,6 +45,7 @@ macro_rules! contract {
                 a_guard_on_existence_and_uid_holds_only_for_that_object,
                 a_guard_compares_the_value_at_a_pointer,
                 a_guard_on_an_absent_value_compares_as_null,
+                a_guard_looks_past_whatever_else_is_in_the_body,
                 a_refused_guard_is_named_and_nothing_is_written,
                 a_guard_sees_a_write_that_was_handed_over_before_it,
                 of_two_leaders_only_the_one_in_the_lease_binds,

@@ -11,7 +11,7 @@ use super::{
 };
 
 async fn broken_store(fault: Fault) -> (Store, Arc<Faulty>) {
-    let backend = Faulty::new(Arc::new(Memory::new()), fault).await;
+    let backend = Faulty::new(Arc::new(Memory::new()), fault).await.unwrap();
     let store = Store::open(backend.clone(), Clock::default().now(), Options::default()).await.unwrap();
     (store, backend)
 }
@@ -50,7 +50,7 @@ async fn a_commit_that_did_not_go_through_is_told_to_be_tried_again() {
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_cannot_be_looked_up_is_unknown_and_shows_once_the_database_is_back() {
     let memory = Arc::new(Memory::new());
-    let backend = Faulty::new(memory.clone(), Fault::StaysSilent).await;
+    let backend = Faulty::new(memory.clone(), Fault::StaysSilent).await.unwrap();
     let store = Store::open(backend.clone(), Clock::default().now(), Options::default()).await.unwrap();
     let mut watch = store.watch(everything(), 0).await.unwrap();
     assert!(matches!(store.write(create("a", "{}")).await, Err(WriteError::Unknown(_))));

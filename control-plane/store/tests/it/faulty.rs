@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     ResumesOneLate,
     /// Whoever resumes from the log gets an entry again.
     ResumesOneEarly,
+    /// It checks no guards.
+    ForgetsGuards,
     /// It commits, then the connection breaks.
     LosesTheAnswer,
     /// The connection breaks and it does not commit.
@@ -39,7 +41,8 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::None, Self::AnswersBeforeCommit, Self::ResumesOneLate, Self::ResumesOneEarly];
+        let all =
+            [Self::None, Self::AnswersBeforeCommit, Self::ResumesOneLate, Self::ResumesOneEarly, Self::ForgetsGuards];
         all.into_iter().find(|fault| format!("{fault:?}") == name).ok_or_else(|| format!("no fault {name}"))
     }
 }
@@ -57,8 +60,8 @@ pub(crate) struct Faulty {
 }
 
 impl Faulty {
-    pub(crate) async fn new(inner: Arc<dyn Backend>, fault: Fault) -> Arc<Self> {
-        let promised = AtomicU64::new(inner.newest().await.unwrap());
+    pub(crate) async fn new(inner: Arc<dyn Backend>, fault: Fault) -> Result<Arc<Self>, BackendError> {
+        let promised = AtomicU64::new(inner.newest().await?);
         let (late, mut batches) = mpsc::unbounded_channel();
         let committing = inner.clone();
         tokio::spawn(async move {
@@ -67,7 +70,7 @@ impl Faulty {
                 committing.commit(&batch).await.unwrap();
             }
         });
-        Arc::new(Self { inner, fault, broken: AtomicBool::new(true), promised, late })
+        Ok(Arc::new(Self { inner, fault, broken: AtomicBool::new(true), promised, late }))
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -96,7 +99,11 @@ impl Backend for Faulty {
         if self.is(Fault::LosesTheCommit) || self.is(Fault::StaysSilent) {
             return Err(CommitError::Unknown(cut()));
         }
-        let committed = self.inner.commit(batch).await?;
+        let mut batch = batch.clone();
+        if self.is(Fault::ForgetsGuards) {
+            batch.writes.iter_mut().for_each(|write| write.guards.clear());
+        }
+        let committed = self.inner.commit(&batch).await?;
         if self.is(Fault::LosesTheAnswer) { Err(CommitError::Unknown(cut())) } else { Ok(committed) }
     }
 

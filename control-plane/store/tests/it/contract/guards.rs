@@ -47,6 +47,22 @@ pub(crate) async fn a_guard_on_an_absent_value_compares_as_null(on: On) {
     assert!(matches!(store.write(absent("b", json!(false))).await, Err(WriteError::Guard(0))));
 }
 
+pub(crate) async fn a_guard_looks_past_whatever_else_is_in_the_body(on: On) {
+    let store = on.store().await;
+    let odd =
+        ["{\"name\":\"a\\u0000b\",\"phase\":\"Active\"}", "{\"name\":\"\\\\u0000\",\"phase\":\"Active\",\"n\":1e300}"];
+    for (index, body) in odd.iter().enumerate() {
+        let shop = format!("shop-{index}");
+        store.write(create(&shop, body)).await.unwrap();
+        let guards = [guard(key(&shop), "/phase", "Active"), guard(key(&shop), "/none", Value::Null)];
+        store.write(guarded(create(&format!("o-{index}"), "{}"), guards)).await.unwrap();
+    }
+    let named = guarded(create("n", "{}"), [guard(key("shop-0"), "/name", "a\0b")]);
+    store.write(named).await.unwrap();
+    let otherwise = guarded(create("m", "{}"), [guard(key("shop-0"), "/name", "ab")]);
+    assert!(matches!(store.write(otherwise).await, Err(WriteError::Guard(0))));
+}
+
 pub(crate) async fn a_refused_guard_is_named_and_nothing_is_written(on: On) {
     let store = on.store().await;
     store.write(create("shop", r#"{"phase":"Active"}"#)).await.unwrap();

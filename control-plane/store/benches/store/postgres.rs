@@ -1,0 +1,130 @@
+//! A PostgreSQL server of the benchmark's own, as durable as it comes, with us and without.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context, Result, ensure};
+use dropmate_store::{Change, Options, Postgres, Store, Write};
+use futures::future::try_join_all;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::{
+    create,
+    grouped::{TURN, Turns, WRITERS, grouped},
+    now,
+};
+
+pub(crate) async fn grouped_writes() -> Result<()> {
+    let server = Server::start()?;
+    for replicas in [1, 2] {
+        for writers in WRITERS {
+            let mut turns = Turns::of("PostgreSQL", replicas, writers);
+            while turns.go_on() {
+                let url = server.fresh_database().await?;
+                let stores = (0..replicas).map(|_| Store::postgres(&url, now(), Options::default()));
+                let batch = turns.store(grouped(&try_join_all(stores).await?, writers).await?);
+                turns.raw(raw(&server.fresh_database().await?, replicas, batch).await?);
+            }
+            turns.print();
+        }
+    }
+    Ok(())
+}
+
+/// The same rows into the same tables, in transactions of `batch` rows by one connection for each replica, checking
+/// nothing and waiting for nobody: how many in a turn.
+async fn raw(url: &str, connections: usize, batch: usize) -> Result<usize> {
+    let inserting = (0..connections).map(async |connection| {
+        let url = url.to_owned();
+        tokio::spawn(async move { raw_by(&url, connection, batch).await }).await?
+    });
+    Ok(try_join_all(inserting).await?.into_iter().sum())
+}
+
+async fn raw_by(url: &str, number: usize, batch: usize) -> Result<usize> {
+    const INSERT: &str = "
+        WITH logged AS (
+            INSERT INTO control.log (revision, resource, namespace, name, uid, deleted, previous, actor, client,
+                                     request_id, at, total, body)
+            SELECT w.revision, w.resource, w.namespace, w.name, w.uid, false, 0, w.actor, w.client, w.request_id, 0, 0,
+                   w.body
+            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                        $8::text[], $9::text[])
+                 AS w(revision, resource, namespace, name, uid, actor, client, request_id, body)
+        )
+        INSERT INTO control.objects (revision, resource, namespace, name, uid)
+        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])";
+    let mut connection = PgConnection::connect(url).await?;
+    let end = Instant::now() + TURN;
+    let first = number as i64 * 1_000_000_000;
+    let mut inserted = 0;
+    while Instant::now() < end {
+        let writes: Vec<_> = (inserted..inserted + batch)
+            .map(|row| create(&format!("order-{}-{}", row % 256 + number * 256, row / 256)))
+            .collect();
+        let revisions: Vec<_> = (1..=batch).map(|row| first + (inserted + row) as i64).collect();
+        let column = |value: fn(&Write) -> &str| writes.iter().map(value).collect::<Vec<_>>();
+        sqlx::query(INSERT)
+            .bind(revisions)
+            .bind(column(|write| &write.key.resource))
+            .bind(column(|write| &write.key.namespace))
+            .bind(column(|write| &write.key.name))
+            .bind(column(|write| match &write.change {
+                Change::Put { uid, .. } => uid,
+                Change::Delete { .. } | Change::Archive { .. } => "",
+            }))
+            .bind(column(|write| &write.actor.user))
+            .bind(column(|write| &write.actor.client))
+            .bind(column(|write| &write.actor.request_id))
+            .bind(column(|write| write.change.body()))
+            .execute(&mut connection)
+            .await?;
+        inserted += batch;
+    }
+    connection.close().await?;
+    Ok(inserted)
+}
+
+/// Removed with the value.
+struct Server {
+    dir: PathBuf,
+    url: String,
+}
+
+impl Server {
+    fn start() -> Result<Self> {
+        let name = format!("dropmate-postgres-{}", uuid::Uuid::new_v4().simple());
+        let mut server = Self { dir: std::env::temp_dir().join(name), url: String::new() };
+        let started = server.script("start").output()?;
+        ensure!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+        server.url = String::from_utf8(started.stdout)?.trim().to_owned();
+        Ok(server)
+    }
+
+    fn script(&self, command: &str) -> Command {
+        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/postgres"));
+        script.arg(command).arg(&self.dir).stdin(Stdio::null());
+        script
+    }
+
+    async fn fresh_database(&self) -> Result<String> {
+        let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
+        let mut connection = PgConnection::connect(&self.url).await?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+        connection.close().await?;
+        let (server, _) = self.url.rsplit_once('/').context("the URL names a database")?;
+        let url = format!("{server}/{name}");
+        Postgres::migrate(&url).await?;
+        Ok(url)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // What stays lies in the folder for temporary files.
+        let _ = self.script("remove").output();
+    }
+}

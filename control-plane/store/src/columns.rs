@@ -1,0 +1,101 @@
+//! What stands in the columns of the log, the same in every SQL database.
+
+use std::sync::Arc;
+
+use sqlx::{ColumnIndex, Decode, Row, Type};
+
+use crate::{
+    Actor, Archived, Entry, Event, Header, Key, Object, Revision,
+    archive::{timestamp, unpack},
+};
+
+/// A row, read from one of its columns on.
+pub(crate) struct Columns<'r, R> {
+    row: &'r R,
+    first: usize,
+}
+
+/// How many columns an entry has.
+pub(crate) const ENTRY: usize = 14;
+/// Which of an entry's columns is its revision.
+pub(crate) const REVISION: usize = 4;
+
+impl<'r, R> Columns<'r, R>
+where
+    R: Row,
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    &'r str: Decode<'r, R::Database> + Type<R::Database>,
+    &'r [u8]: Decode<'r, R::Database> + Type<R::Database>,
+{
+    /// From the first column on.
+    pub(crate) fn of(row: &'r R) -> Self {
+        Self::from(row, 0)
+    }
+
+    /// From that column on.
+    pub(crate) fn from(row: &'r R, first: usize) -> Self {
+        Self { row, first }
+    }
+
+    /// `resource, namespace, name, uid, revision, body`.
+    pub(crate) fn object(&self) -> Result<Object, sqlx::Error> {
+        Ok(Object {
+            key: self.key()?,
+            uid: self.get(3)?,
+            revision: self.revision(REVISION)?,
+            body: self.get::<&str>(5)?.into(),
+        })
+    }
+
+    /// An object, then `deleted, actor, client, request_id, at`, then `revision, uid, body` of the one before.
+    pub(crate) fn entry(&self) -> Result<Entry, sqlx::Error> {
+        let object = Arc::new(self.object()?);
+        let previous = match self.get::<Option<i64>>(11)? {
+            Some(revision) => Some(Arc::new(Object {
+                key: object.key.clone(),
+                uid: self.get(12)?,
+                revision: revision as Revision,
+                body: self.get::<&str>(13)?.into(),
+            })),
+            None => None,
+        };
+        let event = Event { revision: object.revision, object, previous, deleted: self.get(6)? };
+        let actor = Actor { user: self.get(7)?, client: self.get(8)?, request_id: self.get(9)? };
+        Ok(Entry { event, actor, at: timestamp(self.get(10)?)? })
+    }
+
+    /// `revision, resource, previous, deleted, at, total`.
+    pub(crate) fn header(&self) -> Result<Header, sqlx::Error> {
+        Ok(Header {
+            revision: self.revision(0)?,
+            resource: self.get(1)?,
+            previous: self.revision(2)?,
+            deleted: self.get(3)?,
+            at: timestamp(self.get(4)?)?,
+            total: self.revision(5)?,
+        })
+    }
+
+    /// `resource, namespace, name, uid, revision, body` as gzip, `at`.
+    pub(crate) fn archived(&self) -> Result<Archived, sqlx::Error> {
+        let body = unpack(self.get(5)?)?.into();
+        let object = Object { key: self.key()?, uid: self.get(3)?, revision: self.revision(REVISION)?, body };
+        Ok(Archived { object: Arc::new(object), at: timestamp(self.get(6)?)? })
+    }
+
+    fn key(&self) -> Result<Key, sqlx::Error> {
+        Ok(Key { resource: self.get(0)?, namespace: self.get(1)?, name: self.get(2)? })
+    }
+
+    fn revision(&self, column: usize) -> Result<Revision, sqlx::Error> {
+        Ok(self.get::<i64>(column)? as Revision)
+    }
+
+    fn get<T: Decode<'r, R::Database> + Type<R::Database>>(&self, column: usize) -> Result<T, sqlx::Error> {
+        self.row.try_get(self.first + column)
+    }
+}

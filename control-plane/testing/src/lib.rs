@@ -1,0 +1,10 @@
+//! What tests of several crates need: a PostgreSQL database of their own, and a network that can be paused and cut.
+//! Knows nothing of DropMate; nothing but tests may depend on it.
+
+#![warn(missing_docs)]
+
+mod database;
+mod proxy;
+
+pub use database::Database;
+pub use proxy::Proxy;
