@@ -62,7 +62,7 @@ impl Drop for Record {
         self.metrics.in_flight.dec();
         let measured = (!self.asked.watch).then_some(duration);
         self.metrics.served(&self.asked.verb(&self.method), self.asked.kind(), code, measured);
-        // The agents in this process ask all the time; their lines are for who looks for them.
+        // The agents in this process and probes ask all the time; their lines are for who looks for them.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
@@ -77,7 +77,8 @@ impl Drop for Record {
                 )
             };
         }
-        if self.in_process { line!(debug) } else { line!(info) }
+        let probe = self.asked.public && self.status.is_success();
+        if self.in_process || probe { line!(debug) } else { line!(info) }
     }
 }
 
