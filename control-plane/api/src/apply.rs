@@ -2,7 +2,8 @@
 //!
 //! Two pure functions. [`apply`] merges what a manager wants into an object and refuses what would change other managers'
 //! fields; [`update`] tells after any other write who owns what was changed. Both keep `metadata.managedFields`, in the
-//! form of Kubernetes (`FieldsV1`). They know schemas and values, and neither kinds nor clocks.
+//! form of Kubernetes (`FieldsV1`). They know schemas and values, and neither kinds nor clocks. Entries of another
+//! `apiVersion` than the written one speak of other fields, and stay as they are.
 
 mod check;
 mod compare;
@@ -15,6 +16,7 @@ mod remove;
 mod scope;
 mod set;
 mod shape;
+mod steady;
 
 use serde_json::Value;
 
@@ -109,7 +111,8 @@ fn conflict_message(conflicts: &[Conflict]) -> String {
 ///
 /// In the result, the writer owns exactly the fields of the patch; fields it owned before, does not name any more and that
 /// nobody else owns are gone. `force` takes over other managers' fields instead of refusing. The part of the patch that
-/// the writer's door does not lead to is left aside. Nothing is defaulted here.
+/// the writer's door does not lead to is left aside. What is there belongs to `before-first-apply`, if nobody was kept to
+/// own anything. Nothing is defaulted here.
 pub fn apply(
     schema: &Schema,
     live: &Value,
@@ -121,6 +124,9 @@ pub fn apply(
     let (root, scope) = (Some(schema.root()), writer.scope());
     let mut base = live.clone();
     let mut managers = Managers::read(&managers::take(&mut base)).unwrap_or_default();
+    if managers.0.is_empty() && !base.is_null() {
+        managers.adopt(writer.id(Operation::Update), scope.changes(root, &Value::Null, &base).added, writer.at);
+    }
     let config = scope.config(&named(patch, live));
     let merged = if base.is_null() { created(patch, &config) } else { merge::merge(root, base.clone(), &config) };
 
@@ -166,13 +172,20 @@ pub fn apply(
 /// Tells in `new` who owns what after a write that was no apply; `live` is null on create.
 ///
 /// The writer owns what it changed, and nobody else does any more. Entries that `new` brings count instead of those of
-/// `live`, where they can be read; `[{}]` clears them.
+/// `live`, where they can be read; `[{}]` clears them, and then nobody is kept until somebody applies.
 pub fn update(schema: &Schema, live: &Value, new: &mut Value, writer: &Writer<'_>) {
     let (root, scope) = (Some(schema.root()), writer.scope());
-    let given = managers::take(new);
+    let mut given = managers::take(new);
     let held = &live["metadata"]["managedFields"];
     let changes = scope.changes(root, live, new);
     if given == *held && changes.is_empty() {
+        managers::put(new, given);
+        return;
+    }
+    let id = writer.id(Operation::Update);
+    let mut taken = changes.added;
+    taken.union(changes.modified);
+    if given == *held && changes.removed.is_empty() && steady::renew(&mut given, &id, &taken, writer.at) {
         managers::put(new, given);
         return;
     }
@@ -184,13 +197,14 @@ pub fn update(schema: &Schema, live: &Value, new: &mut Value, writer: &Writer<'_
         let given = Managers::read(&given).filter(|given| !given.0.is_empty());
         given.or_else(|| Managers::read(held)).unwrap_or_default()
     };
-    managers.disown(writer.api_version, &[&changes.added, &changes.modified, &changes.removed]);
-    let mut taken = changes.added;
-    taken.union(changes.modified);
+    if managers.0.is_empty() && !live.is_null() {
+        return;
+    }
+    managers.disown(writer.api_version, &[&taken, &changes.removed]);
     if !taken.is_empty() {
-        let entry = managers.0.entry(writer.id(Operation::Update)).or_default();
+        let entry = managers.0.entry(id).or_default();
         entry.fields.union(taken);
-        entry.version = writer.api_version.to_owned();
+        writer.api_version.clone_into(&mut entry.version);
         entry.time = Some(writer.at.to_owned());
     }
     managers.cap();

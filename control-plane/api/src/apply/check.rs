@@ -71,16 +71,16 @@ impl Check {
             let element = match list {
                 ListType::Atomic => None,
                 ListType::Set => Some(Element::value(item)),
-                ListType::Map(keys) => match Element::keyed(item, keys) {
-                    Some(element) => Some(element),
-                    None => {
+                ListType::Map(keys) => {
+                    let Some(element) = Element::keyed(item, keys) else {
                         let missing = keys.iter().find(|key| item.get(key).is_none()).map_or("", String::as_str);
                         self.fault(&format!(
                             "element {index}: associative list with keys has an element that omits key field {missing:?} (and doesn't have default value)"
                         ));
                         continue;
-                    }
-                },
+                    };
+                    Some(element)
+                }
             };
             if let Some(element) = &element
                 && !seen.insert(element.clone())

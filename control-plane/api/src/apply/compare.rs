@@ -123,16 +123,14 @@ fn walk(schema: Schema<'_>, old: Option<&Value>, new: Option<&Value>) -> Found {
 
 /// The items that share an element. Where they repeat they count as one value.
 fn item(schema: Schema<'_>, old: &[&Value], new: &[&Value]) -> Found {
-    match (old, new) {
-        ([] | [_], [] | [_]) => walk(shape::items(schema), old.first().copied(), new.first().copied()),
-        _ => {
-            let mut found = Found::default();
-            match (old.is_empty(), new.is_empty()) {
-                (true, false) => found.added.here = true,
-                (false, true) => found.removed.here = true,
-                _ => found.modified.here = old != new,
-            }
-            found
-        }
+    if let ([] | [_], [] | [_]) = (old, new) {
+        return walk(shape::items(schema), old.first().copied(), new.first().copied());
     }
+    let mut found = Found::default();
+    match (old.is_empty(), new.is_empty()) {
+        (true, false) => found.added.here = true,
+        (false, true) => found.removed.here = true,
+        _ => found.modified.here = old != new,
+    }
+    found
 }

@@ -12,6 +12,8 @@ const UPDATERS_MAX: usize = 10;
 /// An object has at most so many appliers. Each is somebody's tool or agent; more come only from names made up anew each
 /// time, and every entry is carried by every read of the object.
 pub(super) const APPLIERS_MAX: usize = 100;
+/// The manager of what was there when nobody was kept as a manager.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 /// The manager of merged entries.
 const ANCIENT: &str = "ancient-changes";
 
@@ -59,6 +61,16 @@ impl Id {
         }
     }
 
+    /// Whether an entry of `managedFields` is this manager's. For those that update: an applier's version may differ.
+    pub(super) fn wrote(&self, entry: &Value) -> bool {
+        let text = |field: &str| entry[field].as_str().unwrap_or("");
+        self.operation == Operation::Update
+            && text("operation") == "Update"
+            && text("manager") == self.manager
+            && text("apiVersion") == self.api_version
+            && text("subresource") == self.subresource
+    }
+
     /// As conflicts name it.
     pub(super) fn describe(&self) -> String {
         let mut text = crate::validation::quote(&self.manager);
@@ -103,6 +115,15 @@ impl Managers {
 
     pub(super) fn appliers(&self) -> usize {
         self.0.keys().filter(|id| id.operation == Operation::Apply).count()
+    }
+
+    /// Gives fields that nobody was kept to own to whoever set them before the first apply.
+    pub(super) fn adopt(&mut self, writer: Id, fields: FieldSet, at: &str) {
+        if !fields.is_empty() {
+            let (version, time) = (writer.api_version.clone(), Some(at.to_owned()));
+            let id = Id { manager: BEFORE_FIRST_APPLY.to_owned(), ..writer };
+            self.0.insert(id, Entry { version, time, fields });
+        }
     }
 
     /// Everything that somebody owns by the fields of that version.
@@ -166,23 +187,23 @@ impl Managers {
         }
     }
 
-    /// `managedFields`, in the order of Kubernetes: appliers first, then by time.
+    /// `managedFields`.
     pub(super) fn write(&self) -> Value {
-        let seconds = |entry: &Entry| {
-            entry.time.as_deref().and_then(|time| time.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_second)
-        };
-        let mut entries: Vec<(&Id, &Entry)> = self.0.iter().collect();
-        entries.sort_by(|(a, x), (b, y)| {
-            (a.operation, seconds(x), &a.manager, &x.version, &a.subresource).cmp(&(
-                b.operation,
-                seconds(y),
-                &b.manager,
-                &y.version,
-                &b.subresource,
-            ))
-        });
-        entries.into_iter().map(|(id, entry)| write(id, entry)).collect()
+        let mut entries: Vec<Value> = self.0.iter().map(|(id, entry)| write(id, entry)).collect();
+        sort(&mut entries);
+        Value::Array(entries)
     }
+}
+
+/// Sorts entries as Kubernetes does: appliers first, then by time.
+pub(super) fn sort(entries: &mut [Value]) {
+    type Key<'a> = (&'a str, i64, &'a str, &'a str, &'a str);
+    fn key(entry: &Value) -> Key<'_> {
+        let text = |field: &str| entry[field].as_str().unwrap_or("");
+        let seconds = text("time").parse::<Timestamp>().map_or(0, Timestamp::as_second);
+        (text("operation"), seconds, text("manager"), text("apiVersion"), text("subresource"))
+    }
+    entries.sort_by(|a, b| key(a).cmp(&key(b)));
 }
 
 fn write(id: &Id, entry: &Entry) -> Value {

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use serde_json::{Map, Value};
 
 use super::element::Element;
-use crate::schema::node::{ListType, Node, Type};
+use crate::schema::node::{ListType, MapType, Node, Type};
 
 /// The schema of a value. `None`: no schema says anything; then maps are owned field by field, the rest as a whole.
 pub(super) type Schema<'a> = Option<&'a Node>;
@@ -25,8 +25,8 @@ pub(super) enum Shape<'a> {
 pub(super) fn shape<'a>(schema: Schema<'a>, value: &Value) -> Shape<'a> {
     match (value, schema) {
         (Value::Object(_), None) => Shape::Fields,
-        (Value::Object(_), Some(node)) if !node.atomic => Shape::Fields,
-        (Value::Null, Some(node)) if node.type_ == Type::Object && !node.atomic => Shape::Fields,
+        (Value::Object(_), Some(node)) if node.map == MapType::Granular => Shape::Fields,
+        (Value::Null, Some(node)) if node.type_ == Type::Object && node.map == MapType::Granular => Shape::Fields,
         (Value::Array(_), Some(node)) if node.list != ListType::Atomic => Shape::Items(&node.list),
         (Value::Null, Some(node)) if node.type_ == Type::Array && node.list != ListType::Atomic => {
             Shape::Items(&node.list)

@@ -152,12 +152,26 @@ fn what_an_updater_owns_stays_when_an_applier_leaves() {
 
 #[test]
 fn what_nobody_owns_stays_while_somebody_owns_beside_it() {
-    let live = json!({"apiVersion": "x.dev/v1", "kind": "Thing", "metadata": {"name": "t", "uid": "u"},
-        "spec": {"on": true}});
+    let mut live = applied(&Value::Null, "z", &json!({"count": 1}));
+    live["spec"]["on"] = json!(true);
     let one = applied(&live, "a", &json!({"a": "1", "b": "1"}));
     let left = applied(&one, "a", &json!({"a": "1"}));
-    assert_eq!(left["spec"], json!({"on": true, "a": "1"}));
-    assert_eq!(left["metadata"]["uid"], "u");
+    assert_eq!(left["spec"], json!({"on": true, "a": "1", "count": 1}));
+    let alone = applied(&left, "z", &json!({}));
+    assert_eq!(alone["spec"], json!({"on": true, "a": "1"}));
+}
+
+#[test]
+fn what_was_there_before_owners_were_kept_belongs_to_before_first_apply() {
+    let live = object(&json!({"a": "1", "b": "1"}));
+    assert_eq!(updated(&live, "ed", &json!({"a": "2"})), object(&json!({"a": "2"})), "nobody is kept before an apply");
+    let done = applied(&live, "a", &json!({"a": "1", "count": 1}));
+    assert_eq!(owned(&done, "before-first-apply"), &json!({"f:spec": {".": {}, "f:a": {}, "f:b": {}}}));
+    let refused = apply(&schema(), &live, &object(&json!({"a": "2"})), &writer("a", T1), false).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "Apply failed with 1 conflict: conflict with \"before-first-apply\" using x.dev/v1: .spec.a"
+    );
 }
 
 #[test]
@@ -227,6 +241,25 @@ fn an_update_takes_what_it_changed_with_the_fields_that_came_into_being() {
     assert_eq!(owned(&changed, "other"), &json!({"f:spec": {"f:a": {}}}));
     assert_eq!(owned(&changed, "ed"), &json!({"f:spec": {".": {}, "f:window": {".": {}, "f:earliest": {}}}}));
     assert_eq!(owned(&changed, "a"), &Value::Null, "a changed, and b went");
+}
+
+#[test]
+fn who_writes_its_own_fields_again_renews_its_time_and_its_place() {
+    let live = updated(&Value::Null, "agent", &json!({"a": "1"}));
+    let live = updated(&live, "ed", &json!({"a": "1", "b": "1"}));
+    let mut new = live.clone();
+    new["spec"]["a"] = json!("2");
+    update(&schema(), &live, &mut new, &writer("agent", T2));
+    let entries = new["metadata"]["managedFields"].as_array().unwrap();
+    assert_eq!(entries[0], live["metadata"]["managedFields"][1], "ed's");
+    assert_eq!((&entries[1]["manager"], &entries[1]["time"]), (&json!("agent"), &json!(T2)));
+    assert_eq!(entries[1]["fieldsV1"], live["metadata"]["managedFields"][0]["fieldsV1"]);
+    // A field that is shared is not the writer's own.
+    let shared = applied(&live, "x", &json!({"a": "1"}));
+    let mut new = shared.clone();
+    new["spec"]["a"] = json!("2");
+    update(&schema(), &shared, &mut new, &writer("agent", T2));
+    assert_eq!(owned(&new, "x"), &Value::Null);
 }
 
 #[test]
@@ -328,7 +361,7 @@ fn a_patch_may_not_say_who_owns_what() {
 fn the_oldest_updaters_are_merged() {
     let names: Vec<String> = (10..24).map(|n| format!("m{n}")).collect();
     let times: Vec<String> = (10..24).map(|n| format!("2026-11-23T{n}:00:00Z")).collect();
-    let mut live = object(&json!({}));
+    let mut live = updated(&Value::Null, "m09", &json!({}));
     for (name, time) in names.iter().zip(&times) {
         let mut new = live.clone();
         new["spec"]["labels"][name] = json!("x");
@@ -338,7 +371,7 @@ fn the_oldest_updaters_are_merged() {
     let entries = live["metadata"]["managedFields"].as_array().unwrap();
     assert_eq!(entries.len(), 10);
     assert_eq!(entries[0]["manager"], "ancient-changes");
-    assert_eq!(entries[0]["time"], times[4].as_str());
+    assert_eq!(entries[0]["time"], times[4].as_str(), "that of the youngest of them");
     let merged = entries[0]["fieldsV1"]["f:spec"]["f:labels"].as_object().unwrap();
     assert_eq!(merged.len(), 6, "five managers' keys, and the map that the first made: {merged:?}");
 }

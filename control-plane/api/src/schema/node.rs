@@ -17,8 +17,7 @@ pub(crate) struct Node {
     pub(super) default: Option<Value>,
     pub(crate) properties: BTreeMap<String, Node>,
     pub(crate) additional: Option<Box<Node>>,
-    /// `x-kubernetes-map-type: atomic`: the whole has one owner.
-    pub(crate) atomic: bool,
+    pub(crate) map: MapType,
     pub(super) required: Vec<String>,
     pub(crate) items: Option<Box<Node>>,
     pub(crate) list: ListType,
@@ -48,6 +47,15 @@ pub(crate) enum Type {
     Boolean,
     /// `x-kubernetes-int-or-string`.
     IntOrString,
+}
+
+/// `x-kubernetes-map-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MapType {
+    #[default]
+    Granular,
+    /// The whole has one owner.
+    Atomic,
 }
 
 /// `x-kubernetes-list-type`.
@@ -115,7 +123,7 @@ impl Node {
                 Value::Bool(true) => Some(Box::new(Self { preserve_unknown: true, ..Self::default() })),
                 _ => None,
             },
-            atomic: json["x-kubernetes-map-type"] == "atomic",
+            map: if json["x-kubernetes-map-type"] == "atomic" { MapType::Atomic } else { MapType::Granular },
             required: strings(&json["required"]),
             items: json.get("items").map(|schema| Box::new(Self::compile(schema))),
             list: match json["x-kubernetes-list-type"].as_str() {
