@@ -221,6 +221,13 @@ proptest! {
         }
         let forced = apply(&schema(), &live, &patch, &writer("new", AT), true).unwrap();
         prop_assert!(apply(&schema(), &forced, &patch, &writer("new", AT), false).is_ok());
+        let schema = schema();
+        let changes = writer("", AT).scope().changes(Some(schema.root()), &live, &forced);
+        let mut others = Managers::read(&forced["metadata"]["managedFields"]).unwrap();
+        others.0.remove(&Id::new("new", Operation::Apply, "", ""));
+        let mut shared = others.owned("x.dev/v1");
+        shared.intersect(&changes.modified);
+        prop_assert!(shared.is_empty(), "what was taken is its taker's alone: {:?}", shared.paths());
     }
 
     #[test]
