@@ -122,6 +122,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> Outcome {
             }
             let single = targets.len() == 1 && targets[0].names.len() == 1;
             if !(single && all.is_empty()) {
+                all.iter_mut().for_each(hide_owners);
                 let value = match all.pop() {
                     Some(object) if single => object,
                     last => {
@@ -134,6 +135,13 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: GetArgs) -> Outcome {
         }
     }
     not_found(&missing)
+}
+
+/// Takes out who owns which field: pages of it, for tools alone. `kubectl get --show-managed-fields` shows it.
+fn hide_owners(object: &mut Value) {
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
 }
 
 /// Refusals of single objects, told together after what was found.

@@ -4,6 +4,7 @@
 //! Everything here is a value or a plain function over values. This crate knows no clock, no I/O, no client and no
 //! server; time arrives as an argument.
 
+pub mod apply;
 pub mod clock;
 pub mod common;
 pub mod crd;

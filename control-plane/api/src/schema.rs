@@ -5,7 +5,7 @@
 
 mod defaults;
 mod format;
-mod node;
+pub(crate) mod node;
 mod path;
 mod prune;
 mod validate;
@@ -36,6 +36,11 @@ impl Schema {
     /// The schema as JSON (`openAPIV3Schema`).
     pub fn json(&self) -> &Value {
         &self.json
+    }
+
+    /// The compiled form, for other walks over objects.
+    pub(crate) fn root(&self) -> &Node {
+        &self.root
     }
 
     /// Removes fields that the schema does not know, and returns their paths (`spec.bogus`), sorted.

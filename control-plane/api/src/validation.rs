@@ -11,6 +11,7 @@ pub use metadata::object_meta;
 pub use names::{is_dns_label, is_dns_subdomain, is_label_value, is_qualified_name};
 pub(crate) use text::float;
 pub use text::quote;
+pub(crate) use text::value as shown;
 
 /// One thing that is wrong, as it stands in `Status.details.causes`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -112,6 +112,16 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Document> {
     Ok(Document { value, duplicates: findings.into_inner().duplicates })
 }
 
+/// Decodes an apply patch, which is YAML, and mostly that part of it which is JSON.
+pub(crate) fn apply_patch(bytes: &[u8]) -> Result<Document> {
+    if bytes.trim_ascii_start().starts_with(b"{")
+        && let Ok(document) = json(bytes)
+    {
+        return Ok(document);
+    }
+    yaml(bytes).map_err(|error| ApiError::bad_request(format!("error decoding YAML: {}", error.message())))
+}
+
 /// How far opening brackets run ahead of closing ones. Quotes are not heeded: text with that many brackets left open
 /// may as well be sent as JSON.
 fn flow_depth(bytes: &[u8]) -> usize {

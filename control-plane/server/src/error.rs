@@ -119,6 +119,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "Conflict", message).of(kind, name)
     }
 
+    /// 409: an apply patch would change what others own.
+    pub(crate) fn apply_conflict(message: String, causes: &[Cause]) -> Self {
+        Self::new(StatusCode::CONFLICT, "Conflict", message).causes(causes)
+    }
+
     /// 409: the object has changed since the caller read it.
     pub(crate) fn modified(kind: &Kind, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";

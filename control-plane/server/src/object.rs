@@ -151,8 +151,7 @@ pub(crate) fn read_metadata(kind: &Kind, object: &mut Value) -> Result<Vec<Strin
             Value::Object(map) => map.is_empty(),
             _ => false,
         };
-        // Ownership of fields comes with server-side apply; until then the server keeps none.
-        if !empty && field != "managedFields" && field != "selfLink" {
+        if !empty && field != "selfLink" {
             metadata.insert(field, value);
         }
     }

@@ -48,8 +48,48 @@ impl WriteOptions {
                 return Err(not_supported(options, "fieldValidation", other, &["Ignore", "Strict", "Warn"]));
             }
         };
+        check_manager(query, options)?;
         Ok(Self { dry_run, field_validation })
     }
+}
+
+/// Longest name of a field manager, in bytes, as in Kubernetes.
+pub(crate) const MANAGER_BYTES_MAX: usize = 128;
+
+/// Whether a name of a field manager may have this character.
+pub(crate) fn is_printable(c: char) -> bool {
+    c == ' ' || !c.is_control() && !c.is_whitespace() && (c.is_ascii() || c.escape_debug().len() == 1)
+}
+
+fn check_manager(query: &Query, options: &str) -> Result<()> {
+    let manager = query.get("fieldManager").map_or("", String::as_str);
+    let mut causes = Vec::new();
+    if manager.len() > MANAGER_BYTES_MAX {
+        causes.push(Cause::too_long("fieldManager", MANAGER_BYTES_MAX));
+    }
+    if let Some((at, c)) = manager.char_indices().find(|(_, c)| !is_printable(*c)) {
+        let detail = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+        causes.push(Cause::invalid("fieldManager", &manager.into(), &detail));
+    }
+    if causes.is_empty() { Ok(()) } else { Err(ApiError::invalid_options(options, &causes)) }
+}
+
+/// Whether an apply patch takes over other managers' fields. An apply patch says who applies.
+pub(crate) fn apply_force(query: &Query) -> Result<bool> {
+    if query.get("fieldManager").is_none_or(String::is_empty) {
+        let cause = Cause::required("fieldManager", "is required for apply patch");
+        return Err(ApiError::invalid_options("PatchOptions", &[cause]));
+    }
+    Ok(boolean(query, "force")?.unwrap_or(false))
+}
+
+/// Refuses `force` where there is nothing to force.
+pub(crate) fn refuse_force(query: &Query) -> Result<()> {
+    if boolean(query, "force")?.is_none() {
+        return Ok(());
+    }
+    let cause = forbidden("force", "may not be specified for non-apply patch");
+    Err(ApiError::invalid_options("PatchOptions", &[cause]))
 }
 
 /// How `resourceVersion` of a list is meant.

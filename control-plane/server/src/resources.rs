@@ -1,6 +1,7 @@
 //! The verbs of the resource API, each written once over the registry of kinds.
 
 mod answer;
+mod apply;
 mod call;
 mod collection;
 mod commit;
@@ -9,6 +10,7 @@ mod delete;
 mod get;
 mod list;
 mod order;
+mod owners;
 mod prepare;
 mod update;
 mod watch;
@@ -19,4 +21,4 @@ pub(crate) use create::bootstrap_namespaces;
 pub(crate) use delete::{DeleteOptions, Deleted, delete, remove};
 pub(crate) use get::get;
 pub(crate) use order::{bind, report_progress, unbind};
-pub(crate) use update::{patch, replace};
+pub(crate) use update::{patch, patch_types, replace};

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+#[path = "it/apply.rs"]
+mod apply;
 #[path = "it/archive.rs"]
 mod archive;
 #[path = "it/bootstrap.rs"]
@@ -16,12 +18,16 @@ mod gateway;
 mod hostile;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/kubectl_apply.rs"]
+mod kubectl_apply;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/orders.rs"]
 mod orders;
+#[path = "it/owners.rs"]
+mod owners;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/replicas.rs"]

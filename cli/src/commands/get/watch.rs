@@ -95,6 +95,7 @@ impl Printer<'_> {
 
     fn object(&self, object: &Value) {
         let mut object = object.clone();
+        super::hide_owners(&mut object);
         object["apiVersion"] = self.target.resource.api_version.clone().into();
         object["kind"] = self.target.resource.kind.clone().into();
         match self.args.output {

@@ -59,11 +59,20 @@ fn tidy(schema: &mut Value) {
         }
     }
     if let Some(Value::Object(properties)) = fields.get_mut("properties") {
+        // The finalizers of a Namespace's spec are one list.
+        let is_metadata = properties.contains_key("ownerReferences");
         for (name, property) in properties {
             tidy(property);
-            if name == "conditions" {
-                property["x-kubernetes-list-type"] = json!("map");
-                property["x-kubernetes-list-map-keys"] = json!(["type"]);
+            // Generators do not know who shares what: lists that are merged, and references that change as a whole.
+            let merged = match name.as_str() {
+                "conditions" => Some(json!({"list-type": "map", "list-map-keys": ["type"]})),
+                "ownerReferences" => Some(json!({"list-type": "map", "list-map-keys": ["uid"]})),
+                "finalizers" if property["type"] == "array" && is_metadata => Some(json!({"list-type": "set"})),
+                "involvedObject" | "regarding" | "related" => Some(json!({"map-type": "atomic"})),
+                _ => None,
+            };
+            for (extension, value) in merged.as_ref().and_then(Value::as_object).into_iter().flatten() {
+                property[format!("x-kubernetes-{extension}")] = value.clone();
             }
         }
     }

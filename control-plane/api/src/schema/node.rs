@@ -9,17 +9,20 @@ use super::format::Format;
 
 /// One level of a compiled schema.
 #[derive(Debug, Default)]
-pub(super) struct Node {
-    pub(super) type_: Type,
+pub(crate) struct Node {
+    pub(crate) type_: Type,
     pub(super) nullable: bool,
     /// `x-kubernetes-preserve-unknown-fields`: what `properties` does not name is kept.
-    pub(super) preserve_unknown: bool,
+    pub(crate) preserve_unknown: bool,
     pub(super) default: Option<Value>,
-    pub(super) properties: BTreeMap<String, Node>,
-    pub(super) additional: Option<Box<Node>>,
+    pub(crate) properties: BTreeMap<String, Node>,
+    pub(crate) additional: Option<Box<Node>>,
+    pub(crate) map: MapType,
     pub(super) required: Vec<String>,
-    pub(super) items: Option<Box<Node>>,
-    pub(super) list: ListType,
+    pub(crate) items: Option<Box<Node>>,
+    pub(crate) list: ListType,
+    /// Items of a set or of a keyed list may repeat: an object's metadata is checked by rules of its own.
+    pub(super) repeats: bool,
     pub(super) enumeration: Option<Vec<Value>>,
     pub(super) format: Option<Format>,
     pub(super) pattern: Option<Regex>,
@@ -32,7 +35,7 @@ pub(super) struct Node {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     /// No `type`: anything goes.
     #[default]
     Any,
@@ -46,9 +49,18 @@ pub(super) enum Type {
     IntOrString,
 }
 
+/// `x-kubernetes-map-type`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MapType {
+    #[default]
+    Granular,
+    /// The whole has one owner.
+    Atomic,
+}
+
 /// `x-kubernetes-list-type`.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum ListType {
+pub(crate) enum ListType {
     #[default]
     Atomic,
     Set,
@@ -111,6 +123,7 @@ impl Node {
                 Value::Bool(true) => Some(Box::new(Self { preserve_unknown: true, ..Self::default() })),
                 _ => None,
             },
+            map: if json["x-kubernetes-map-type"] == "atomic" { MapType::Atomic } else { MapType::Granular },
             required: strings(&json["required"]),
             items: json.get("items").map(|schema| Box::new(Self::compile(schema))),
             list: match json["x-kubernetes-list-type"].as_str() {
@@ -118,6 +131,7 @@ impl Node {
                 Some("map") => ListType::Map(strings(&json["x-kubernetes-list-map-keys"])),
                 _ => ListType::Atomic,
             },
+            repeats: false,
             enumeration: json["enum"].as_array().cloned(),
             format: json["format"].as_str().and_then(Format::named),
             pattern: json["pattern"]
@@ -137,7 +151,7 @@ impl Node {
     }
 
     /// The schema of the field (or map value) of that name, if it is known.
-    pub(super) fn child(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn child(&self, name: &str) -> Option<&Self> {
         self.properties.get(name).or(self.additional.as_deref())
     }
 
@@ -146,7 +160,11 @@ impl Node {
         for name in ["apiVersion", "kind"] {
             self.properties.entry(name.to_owned()).or_insert(Self { type_: Type::String, ..Self::default() });
         }
-        self.properties.insert("metadata".to_owned(), Self::compile(&object_meta()));
+        let mut metadata = Self::compile(&object_meta());
+        for list in metadata.properties.values_mut() {
+            list.repeats = true;
+        }
+        self.properties.insert("metadata".to_owned(), metadata);
     }
 }
 
@@ -166,11 +184,16 @@ fn object_meta() -> Value {
         "deletionGracePeriodSeconds": {"type": "integer", "format": "int64"},
         "labels": texts,
         "annotations": texts,
-        "finalizers": {"type": "array", "items": text},
-        "ownerReferences": {"type": "array", "items": {"type": "object", "properties": {
-            "apiVersion": text, "kind": text, "name": text, "uid": text,
-            "controller": {"type": "boolean"}, "blockOwnerDeletion": {"type": "boolean"},
-        }}},
+        "finalizers": {"type": "array", "x-kubernetes-list-type": "set", "items": text},
+        "ownerReferences": {
+            "type": "array",
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["uid"],
+            "items": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {
+                "apiVersion": text, "kind": text, "name": text, "uid": text,
+                "controller": {"type": "boolean"}, "blockOwnerDeletion": {"type": "boolean"},
+            }},
+        },
         "managedFields": {"type": "array", "items": {"type": "object", "properties": {
             "manager": text, "operation": text, "apiVersion": text, "time": {"type": "string", "format": "date-time"},
             "fieldsType": text, "subresource": text,

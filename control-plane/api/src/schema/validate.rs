@@ -161,7 +161,9 @@ impl Check {
         {
             self.invalid(&Value::from(items.len()), &format!("should have at least {min} items"));
         }
-        self.duplicates(&node.list, items);
+        if !node.repeats {
+            self.duplicates(&node.list, items);
+        }
         if let Some(node) = node.items.as_deref() {
             for (index, item) in items.iter().enumerate() {
                 self.index(index, |check| check.value(node, item));

@@ -7,6 +7,7 @@ use super::{
     root,
     schemas::{group_version_kind, name, reference},
 };
+use crate::resources::patch_types;
 
 /// What a request does to a resource, in the words of Kubernetes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -144,15 +145,6 @@ fn paths(kinds: &[&Kind], operation: fn(&Kind, &str, Action) -> Value) -> Map<St
         }
     }
     paths
-}
-
-/// The media types of patches that the kind takes.
-fn patch_types(kind: &Kind) -> Vec<&'static str> {
-    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
-    if kind.strategic_merge {
-        types.push("application/strategic-merge-patch+json");
-    }
-    types
 }
 
 fn operation(kind: &Kind, path: &str, action: Action) -> Value {

@@ -66,8 +66,10 @@ async fn every_kind_takes_field_validation_when_patched() {
             .collect::<Vec<_>>();
         assert!(!ours.is_empty(), "{}", kind.kind);
         for patch in ours {
+            let content = &patch["requestBody"]["content"];
+            assert!(content.get("application/apply-patch+yaml").is_some(), "{} {content}", kind.kind);
             let names: Vec<&Value> = patch["parameters"].as_array().unwrap().iter().map(|p| &p["name"]).collect();
-            for wanted in ["fieldValidation", "dryRun", "fieldManager"] {
+            for wanted in ["fieldValidation", "dryRun", "fieldManager", "force"] {
                 assert!(names.iter().any(|name| *name == wanted), "{} {wanted}", kind.kind);
             }
         }

@@ -22,8 +22,12 @@ pub(crate) const LEASES: &str = "leases.coordination.k8s.io";
 impl Call {
     /// Reads the object of the path, as new as can be.
     pub(crate) async fn read(&self) -> Result<Arc<Object>> {
-        let (object, _) = self.state.store.get(&self.key(), At::Latest).await?;
-        object.ok_or_else(|| ApiError::not_found(self.kind(), self.name()))
+        self.find().await?.ok_or_else(|| ApiError::not_found(self.kind(), self.name()))
+    }
+
+    /// The same, where it need not be there.
+    pub(crate) async fn find(&self) -> Result<Option<Arc<Object>>> {
+        Ok(self.state.store.get(&self.key(), At::Latest).await?.0)
     }
 
     /// Commits a change to one object.

@@ -9,7 +9,9 @@ use uuid::Uuid;
 
 use super::{
     call::{Call, Warnings},
-    commit, prepare,
+    commit,
+    owners::Owners,
+    prepare,
 };
 use crate::{
     body::Document,
@@ -57,7 +59,7 @@ impl Call {
                 let name = generated_name(text(&new, "/metadata/generateName"));
                 metadata(&mut attempt).insert("name".into(), name.into());
             }
-            match self.create_named(attempt, options).await {
+            match self.create_named(attempt, options, Owners::Follow).await {
                 Err(error) if generate && error.reason() == "AlreadyExists" => {}
                 outcome => return outcome,
             }
@@ -66,11 +68,13 @@ impl Call {
         Err(ApiError::conflict(kind, "", &message).retry_after(1))
     }
 
-    async fn create_named(&self, mut new: Value, options: WriteOptions) -> Result<Created> {
+    /// Creates an object whose metadata and fields were checked.
+    pub(super) async fn create_named(&self, mut new: Value, options: WriteOptions, owners: Owners) -> Result<Created> {
         let kind = self.kind();
         let uid = stamp(&self.state, kind, &mut new);
         let cx = WriteContext { part: Part::Main, business_now: self.state.clock.business_now() };
         prepare::fill(kind, &mut new, None, &cx);
+        self.own(None, &mut new, owners);
         prepare::validate(kind, &new, None, Part::Main, Vec::new())?;
         let name = text(&new, "/metadata/name").to_owned();
         let key = self.key_of(&name);

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use dropmate_api::registry::{Part, WriteContext};
+use dropmate_api::registry::{Kind, Part, WriteContext};
 use dropmate_store::{Change, Expect, Object, WriteError};
 use http::StatusCode;
 use serde_json::Value;
 
 use super::{
     answer::Answer,
+    apply,
     call::{Call, Warnings},
     commit::{self, MAX_ATTEMPTS},
+    owners::Owners,
     prepare,
 };
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// What an update came to.
-enum Updated {
+pub(super) enum Updated {
     /// It is stored, or nothing had to change.
     Stored(Arc<Object>),
     /// It would have been stored so.
@@ -74,7 +76,7 @@ pub(crate) async fn replace(call: Call, body: Body) -> Result<Response> {
             Some(version) if version != current.revision => return Err(ApiError::modified(kind, call.name())),
             _ => {}
         }
-        match call.update(&current, wanted.clone(), options).await? {
+        match call.update(&current, wanted.clone(), options, Owners::Follow).await? {
             Updated::Lost if version.is_some() => return Err(ApiError::modified(kind, call.name())),
             Updated::Lost => {}
             updated => return call.answer_update(&answer, updated, &warnings),
@@ -85,9 +87,13 @@ pub(crate) async fn replace(call: Call, body: Body) -> Result<Response> {
 
 /// `PATCH`: changes the object, or its status.
 pub(crate) async fn patch(call: Call, body: Body) -> Result<Response> {
+    if body::media_type(&call.headers) == apply::MEDIA_TYPE {
+        return apply::apply(call, body).await;
+    }
     let answer = Answer::negotiate(&call)?;
     let options = WriteOptions::parse(&call.query, "PatchOptions")?;
     let form = PatchForm::of(&call)?;
+    options::refuse_force(&call.query)?;
     let bytes = body::read(body).await?;
     let Document { value: patch, duplicates } = body::json(&bytes)?;
     let kind = call.kind();
@@ -112,7 +118,7 @@ pub(crate) async fn patch(call: Call, body: Body) -> Result<Response> {
             return Err(ApiError::modified(kind, call.name()));
         }
         let pinned = form.names_version(&patch);
-        match call.update(&current, wanted, options).await? {
+        match call.update(&current, wanted, options, Owners::Follow).await? {
             Updated::Lost if pinned => return Err(ApiError::modified(kind, call.name())),
             Updated::Lost => {}
             updated => return call.answer_update(&answer, updated, &warnings),
@@ -136,15 +142,7 @@ impl PatchForm {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" if kind.strategic_merge => Ok(Self::Strategic),
-            // Server-side apply takes its place here.
-            _ if kind.strategic_merge => Err(ApiError::unsupported_media_type(&[
-                "application/json-patch+json",
-                "application/merge-patch+json",
-                "application/strategic-merge-patch+json",
-            ])),
-            _ => {
-                Err(ApiError::unsupported_media_type(&["application/json-patch+json", "application/merge-patch+json"]))
-            }
+            _ => Err(ApiError::unsupported_media_type(&patch_types(kind))),
         }
     }
 
@@ -170,19 +168,38 @@ impl PatchForm {
     }
 }
 
+/// The media types of the patches that a kind takes.
+pub(crate) fn patch_types(kind: &Kind) -> Vec<&'static str> {
+    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
+    if kind.strategic_merge {
+        types.push("application/strategic-merge-patch+json");
+    }
+    types.push(apply::MEDIA_TYPE);
+    types
+}
+
 impl Call {
-    fn part(&self) -> Part {
+    pub(super) fn part(&self) -> Part {
         if self.target.subresource.as_deref() == Some("status") { Part::Status } else { Part::Main }
     }
 
     /// Writes `wanted`, whose metadata and fields were checked, over `current`.
-    async fn update(&self, current: &Arc<Object>, mut wanted: Value, options: WriteOptions) -> Result<Updated> {
+    pub(super) async fn update(
+        &self,
+        current: &Arc<Object>,
+        mut wanted: Value,
+        options: WriteOptions,
+        owners: Owners,
+    ) -> Result<Updated> {
         let kind = self.kind();
         let part = self.part();
         let old = commit::served(kind, current)?;
         let mut new = if part == Part::Status {
             let mut new = old.clone();
             take_field(&mut new, &mut wanted, "status");
+            if owners == Owners::Settled {
+                take_field(&mut new["metadata"], &mut wanted["metadata"], "managedFields");
+            }
             new
         } else {
             if kind.status_subresource {
@@ -198,7 +215,8 @@ impl Call {
             let generation = if object::wants_differ(kind, &old, &new) { held + 1 } else { held };
             metadata(&mut new).insert("generation".into(), generation.into());
         }
-        if new == old {
+        self.own(Some(&old), &mut new, owners);
+        if new == old || owners == Owners::Settled && dropmate_api::apply::same_but_times(&old, &new) {
             return Ok(Updated::Stored(current.clone()));
         }
         let terminating = old.pointer("/metadata/deletionTimestamp").is_some();
@@ -220,7 +238,7 @@ impl Call {
         }
     }
 
-    fn answer_update(&self, answer: &Answer, updated: Updated, warnings: &Warnings) -> Result<Response> {
+    pub(super) fn answer_update(&self, answer: &Answer, updated: Updated, warnings: &Warnings) -> Result<Response> {
         let response = match updated {
             Updated::Stored(stored) => answer.stored(self.kind(), &stored, StatusCode::OK)?,
             Updated::DryRun(value) => answer.served(self.kind(), &value, StatusCode::OK),

@@ -123,6 +123,12 @@ impl Api {
         self.send(Method::PATCH, path, "application/json-patch+json", body.to_string()).await
     }
 
+    /// Server-side apply; `query` begins with the manager: `a`, `a&force=true`.
+    pub(crate) async fn apply(&self, path: &str, query: &str, body: &Value) -> Answer {
+        let path = format!("{path}?fieldManager={query}");
+        self.send(Method::PATCH, &path, "application/apply-patch+yaml", body.to_string()).await
+    }
+
     /// Opens a watch and reads it line by line.
     pub(crate) async fn watch(&self, path: &str) -> Lines {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();

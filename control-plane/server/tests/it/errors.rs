@@ -166,11 +166,9 @@ async fn patches_in_forms_that_are_not_taken_name_those_that_are() {
         (
             415,
             "UnsupportedMediaType",
-            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json"
+            "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
         )
     );
-    let applied = api.send(Method::PATCH, &at("o1"), "application/apply-patch+yaml", "{}").await;
-    assert_eq!(applied.refusal().0, 415);
     api.post("/api/v1/namespaces", &namespace("acme")).await.ok();
     let strategic = json!({"metadata": {"labels": {"team": "a"}}}).to_string();
     let path = "/api/v1/namespaces/acme";

@@ -108,3 +108,25 @@ async fn an_event_written_by_a_recorder_is_read_in_the_core_group() {
     assert_eq!(found[0].message.as_deref(), Some("to sam"));
     assert_eq!(found[0].series.as_ref().and_then(|series| series.count), Some(2));
 }
+
+#[tokio::test]
+async fn kube_rs_applies_and_hears_of_conflicts() {
+    let api = client::Api::start().await;
+    let drivers: Api<Driver> = Api::default_namespaced(api.client());
+    let (a, b) = (PatchParams::apply("a"), PatchParams::apply("b"));
+    let made = drivers.patch("sam", &a, &Patch::Apply(driver("sam"))).await.unwrap();
+    assert_eq!(made.spec.display_name, "sam");
+    let again = drivers.patch("sam", &a, &Patch::Apply(driver("sam"))).await.unwrap();
+    assert_eq!(again.metadata.resource_version, made.metadata.resource_version);
+    let mut other = driver("sam");
+    other["spec"] = json!({"displayName": "Samuel"});
+    let refused = drivers.patch("sam", &b, &Patch::Apply(&other)).await.unwrap_err();
+    let kube::Error::Api(status) = &refused else { panic!("{refused}") };
+    assert_eq!((status.code, status.reason.as_str()), (409, "Conflict"));
+    assert_eq!(status.details.as_ref().unwrap().causes[0].field, ".spec.displayName");
+    let taken = drivers.patch("sam", &b.force(), &Patch::Apply(&other)).await.unwrap();
+    assert_eq!(taken.spec.display_name, "Samuel");
+    let managers: Vec<Option<String>> =
+        taken.metadata.managed_fields.unwrap().into_iter().map(|entry| entry.manager).collect();
+    assert_eq!(managers, [Some("a".to_owned()), Some("b".to_owned())]);
+}
