@@ -156,7 +156,8 @@ pub fn is_refusal(error: &sqlx::Error) -> bool {
 /// Whether a connection is good for the next statement after this error. On a server that has become read-only, such as
 /// somebody's standby, it is not: the name may lead elsewhere by now.
 fn stays(error: &sqlx::Error) -> bool {
-    let read_only = || error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "25006");
+    let read_only =
+        || error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "25006");
     is_refusal(error) && !read_only()
 }
 
@@ -211,7 +212,7 @@ fn is_locked(error: &sqlx::migrate::MigrateError) -> bool {
     use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
     let (Execute(error) | ExecuteMigration(error, _)) = error else { return false };
     // lock_not_available
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).is_some_and(|code| code == "55P03")
 }
 
 fn options(url: &str) -> Result<PgConnectOptions, OpenError> {

@@ -18,7 +18,7 @@ pub(crate) async fn grouped_writes() -> Result<()> {
         while turns.go_on() {
             let dir = tempfile::tempdir()?;
             let store = Store::sqlite(dir.path().join("control.db"), now(), Options::default()).await?;
-            let batch = turns.store(grouped(&[store], writers).await?);
+            let batch = turns.store(&grouped(&[store], writers).await?);
             turns.raw(raw(batch).await?);
         }
         turns.print();

@@ -11,7 +11,7 @@ use crate::{Batch, Change, Committed, Expect, Guard, Refusal, Revision, archive}
 struct Guards<'a> {
     distinct: Vec<&'a Guard>,
     writes: Vec<i32>,
-    guards: Vec<i32>,
+    indices: Vec<i32>,
     positions: Vec<i32>,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Guards<'a> {
                     all.distinct.len() - 1
                 });
                 all.writes.push(number);
-                all.guards.push(index as i32 + 1);
+                all.indices.push(index as i32 + 1);
                 all.positions.push(position);
             }
         }
@@ -76,7 +76,7 @@ pub(super) async fn commit(
         .bind(guards.distinct.iter().map(|guard| path(&guard.pointer)).collect::<Vec<_>>())
         .bind(guards.distinct.iter().map(|guard| value(&guard.equals)).collect::<Vec<_>>())
         .bind(&guards.writes)
-        .bind(&guards.guards)
+        .bind(&guards.indices)
         .bind(&guards.positions)
         .fetch_one(connection)
         .await?;

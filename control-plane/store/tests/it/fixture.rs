@@ -62,9 +62,8 @@ impl Fixture {
     /// A store on what a closed one has left.
     pub(crate) async fn store_after_close(&self) -> Store {
         let backend = match &self.place {
-            Place::Memory => return self.store().await,
             Place::Sqlite(dir) => open_sqlite(dir).await,
-            Place::Postgres(_) => return self.store().await,
+            Place::Memory | Place::Postgres(_) => return self.store().await,
         };
         *self.backend.lock().unwrap() = backend;
         self.store().await

@@ -39,7 +39,7 @@ const AWAY: std::ops::Range<u64> = 0..1_200;
 /// If nobody says anything for this long, the next kill comes all the same.
 const SILENCE: Duration = Duration::from_secs(3);
 /// How long a child that has been killed may take to be there again, its database as well.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
+const BACK_WITHIN: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(run: &Run<'_>) -> Seen {
     let (said, lines) = channel();
@@ -209,16 +209,15 @@ impl Parent<'_> {
     }
 
     fn hear(&mut self, (slot, line): Said) {
-        match line {
-            Some(line) => self.note(slot, &line),
-            None => {
-                assert!(self.replicas[slot].killed, "a child ended by itself");
-                self.replicas[slot] = self.start(slot);
-                for watcher in 0..self.run.watchers {
-                    if self.hosts[watcher] == slot {
-                        self.take_up(watcher);
-                    }
-                }
+        if let Some(line) = line {
+            self.note(slot, &line);
+            return;
+        }
+        assert!(self.replicas[slot].killed, "a child ended by itself");
+        self.replicas[slot] = self.start(slot);
+        for watcher in 0..self.run.watchers {
+            if self.hosts[watcher] == slot {
+                self.take_up(watcher);
             }
         }
     }
@@ -243,7 +242,13 @@ impl Parent<'_> {
                 assert_eq!(self.hosts[watcher], slot, "a watcher is in two places");
                 self.seen.events[watcher].push(change(revision, name, word, kind));
             }
-            ["left", watcher] => self.take_up(watcher.parse().unwrap()),
+            ["left", watcher] => {
+                let watcher = watcher.parse().unwrap();
+                // One that was asked twice says it twice.
+                if self.hosts[watcher] == slot {
+                    self.take_up(watcher);
+                }
+            }
             ["stopped"] => self.replicas[slot].stopped = true,
             _ => panic!("the child said {line}"),
         }

@@ -75,7 +75,7 @@ impl Users {
     /// Once the fault is over: waits until writes and reads go through, ends, and checks the account against the log.
     pub(crate) async fn account(self) -> Account {
         let since = Instant::now();
-        let name = format!("healed-{:?}", since);
+        let name = format!("healed-{since:?}");
         loop {
             let read = self.store.list(&everything(), At::Latest, None, Some(1)).await;
             let written = match &read {
@@ -129,12 +129,12 @@ async fn write(
         }
         let name = format!("{writer}-{round}");
         let since = Instant::now();
-        let outcome = match timeout(ANSWERED_WITHIN, store.write(create(&name, "{}"))).await {
-            Ok(Ok(_)) => Outcome::Written,
-            Ok(Err(WriteError::Unavailable(_))) => Outcome::Unavailable,
-            Ok(Err(WriteError::Unknown(_))) => Outcome::Unknown,
-            Ok(Err(error)) => panic!("{name}: {error}"),
-            Err(_) => panic!("{name} has no answer after {ANSWERED_WITHIN:?}"),
+        let answer = timeout(ANSWERED_WITHIN, store.write(create(&name, "{}"))).await;
+        let outcome = match answer.unwrap_or_else(|_| panic!("{name} has no answer after {ANSWERED_WITHIN:?}")) {
+            Ok(_) => Outcome::Written,
+            Err(WriteError::Unavailable(_)) => Outcome::Unavailable,
+            Err(WriteError::Unknown(_)) => Outcome::Unknown,
+            Err(error) => panic!("{name}: {error}"),
         };
         outcomes.lock().unwrap().push((name, outcome, since.elapsed()));
         sleep(pace).await;
@@ -146,11 +146,11 @@ async fn read(store: Store, stop: CancellationToken) -> usize {
     let mut unread = 0;
     while !stop.is_cancelled() {
         store.get(&key("0-0"), At::Any).await.expect("what is in memory can be read");
-        match timeout(ANSWERED_WITHIN, store.get(&key("0-0"), At::Latest)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(ReadError::Unavailable(_))) => unread += 1,
-            Ok(Err(error)) => panic!("{error}"),
-            Err(_) => panic!("a read has no answer after {ANSWERED_WITHIN:?}"),
+        let answer = timeout(ANSWERED_WITHIN, store.get(&key("0-0"), At::Latest)).await;
+        match answer.unwrap_or_else(|_| panic!("a read has no answer after {ANSWERED_WITHIN:?}")) {
+            Ok(_) => {}
+            Err(ReadError::Unavailable(_)) => unread += 1,
+            Err(error) => panic!("{error}"),
         }
         sleep(Duration::from_millis(20)).await;
     }
