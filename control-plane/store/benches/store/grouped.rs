@@ -62,11 +62,12 @@ pub(crate) struct Turns {
     written: usize,
     commits: f64,
     inserted: usize,
+    inserted_in_order: usize,
 }
 
 impl Turns {
     pub(crate) fn of(database: &'static str, replicas: usize, writers: usize) -> Self {
-        Self { database, replicas, writers, taken: 0, written: 0, commits: 0.0, inserted: 0 }
+        Self { database, replicas, writers, taken: 0, written: 0, commits: 0.0, inserted: 0, inserted_in_order: 0 }
     }
 
     pub(crate) fn go_on(&mut self) -> bool {
@@ -85,10 +86,15 @@ impl Turns {
         self.inserted += inserted;
     }
 
+    /// Where writers of several processes could do without an order.
+    pub(crate) fn in_order(&mut self, inserted: usize) {
+        self.inserted_in_order += inserted;
+    }
+
     pub(crate) fn print(&self) {
         let seconds = TURNS as f64 * TURN.as_secs_f64();
-        println!(
-            "{:<10} {} replicas, {:>3} writers: store {:>6.0} w/s, {:>5.1} a commit; raw {:>6.0} w/s; ratio {:>3.0} %",
+        print!(
+            "{:<10} {} replicas, {:>3} writers: store {:>6.0} w/s, {:>5.1} a commit; raw {:>6.0} w/s, ratio {:>3.0} %",
             self.database,
             self.replicas,
             self.writers,
@@ -97,5 +103,13 @@ impl Turns {
             self.inserted as f64 / seconds,
             self.written as f64 / self.inserted as f64 * 100.0,
         );
+        if self.inserted_in_order > 0 {
+            print!(
+                "; raw in order {:>6.0} w/s, ratio {:>3.0} %",
+                self.inserted_in_order as f64 / seconds,
+                self.written as f64 / self.inserted_in_order as f64 * 100.0,
+            );
+        }
+        println!();
     }
 }

@@ -26,7 +26,10 @@ pub(crate) async fn grouped_writes() -> Result<()> {
                 let url = server.fresh_database().await?;
                 let stores = (0..replicas).map(|_| Store::postgres(&url, now(), Options::default()));
                 let batch = turns.store(&grouped(&try_join_all(stores).await?, writers).await?);
-                turns.raw(raw(&server.fresh_database().await?, replicas, batch).await?);
+                // A lone writer is on one replica.
+                let connections = replicas.min(writers);
+                turns.raw(raw(&server.fresh_database().await?, FREE, connections, batch).await?);
+                turns.in_order(raw(&server.fresh_database().await?, IN_ORDER, connections, batch).await?);
             }
             turns.print();
         }
@@ -34,29 +37,47 @@ pub(crate) async fn grouped_writes() -> Result<()> {
     Ok(())
 }
 
-/// The same rows into the same tables, in transactions of `batch` rows by one connection for each replica, checking
-/// nothing and waiting for nobody: how many in a turn.
-async fn raw(url: &str, connections: usize, batch: usize) -> Result<usize> {
+/// The same rows into the same tables, checking nothing and waiting for nobody.
+const FREE: &str = "
+    WITH logged AS (
+        INSERT INTO control.log (revision, resource, namespace, name, uid, deleted, previous, actor, client, request_id,
+                                 at, total, body)
+        SELECT w.revision, w.resource, w.namespace, w.name, w.uid, false, 0, w.actor, w.client, w.request_id, 0, 0, w.body
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                    $9::text[])
+             AS w(revision, resource, namespace, name, uid, actor, client, request_id, body)
+    )
+    INSERT INTO control.objects (revision, resource, namespace, name, uid)
+    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])";
+
+/// As `FREE`, but the counter is raised first: what becomes visible does so in one order, whoever writes it. No log in
+/// order does less.
+const IN_ORDER: &str = "
+    WITH counter AS (
+        UPDATE control.revision SET value = value + cardinality($1::bigint[]) RETURNING value
+    ), logged AS (
+        INSERT INTO control.log (revision, resource, namespace, name, uid, deleted, previous, actor, client, request_id,
+                                 at, total, body)
+        SELECT w.revision, w.resource, w.namespace, w.name, w.uid, false, 0, w.actor, w.client, w.request_id, 0, c.value,
+               w.body
+        FROM counter c,
+             unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+                    $9::text[])
+             AS w(revision, resource, namespace, name, uid, actor, client, request_id, body)
+    )
+    INSERT INTO control.objects (revision, resource, namespace, name, uid)
+    SELECT w.* FROM counter c, unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[]) w";
+
+/// Inserts in transactions of `batch` rows by so many connections: how many in a turn.
+async fn raw(url: &str, insert: &'static str, connections: usize, batch: usize) -> Result<usize> {
     let inserting = (0..connections).map(async |connection| {
         let url = url.to_owned();
-        tokio::spawn(async move { raw_by(&url, connection, batch).await }).await?
+        tokio::spawn(async move { raw_by(&url, insert, connection, batch).await }).await?
     });
     Ok(try_join_all(inserting).await?.into_iter().sum())
 }
 
-async fn raw_by(url: &str, number: usize, batch: usize) -> Result<usize> {
-    const INSERT: &str = "
-        WITH logged AS (
-            INSERT INTO control.log (revision, resource, namespace, name, uid, deleted, previous, actor, client,
-                                     request_id, at, total, body)
-            SELECT w.revision, w.resource, w.namespace, w.name, w.uid, false, 0, w.actor, w.client, w.request_id, 0, 0,
-                   w.body
-            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-                        $8::text[], $9::text[])
-                 AS w(revision, resource, namespace, name, uid, actor, client, request_id, body)
-        )
-        INSERT INTO control.objects (revision, resource, namespace, name, uid)
-        SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])";
+async fn raw_by(url: &str, insert: &'static str, number: usize, batch: usize) -> Result<usize> {
     let mut connection = PgConnection::connect(url).await?;
     let end = Instant::now() + TURN;
     let first = number as i64 * 1_000_000_000;
@@ -67,7 +88,7 @@ async fn raw_by(url: &str, number: usize, batch: usize) -> Result<usize> {
             .collect();
         let revisions: Vec<_> = (1..=batch).map(|row| first + (inserted + row) as i64).collect();
         let column = |value: fn(&Write) -> &str| writes.iter().map(value).collect::<Vec<_>>();
-        sqlx::query(INSERT)
+        sqlx::query(insert)
             .bind(revisions)
             .bind(column(|write| &write.key.resource))
             .bind(column(|write| &write.key.namespace))
