@@ -42,7 +42,7 @@ tear_down() {
         compose logs --no-color --tail "${LOG_LINES:-100}" 2>&1 | grep -v /readyz >&2 || true
     fi
     if [ -d "$work/secrets" ]; then
-        docker run --rm --network none --user 0 --entrypoint rm -v "$work:/work" "dropmate:$DROPMATE_TAG" -rf /work/secrets \
+        docker run --rm --network none --user 0 --entrypoint rm -v "$work:/mnt" "dropmate:$DROPMATE_TAG" -rf /mnt/secrets \
             >/dev/null 2>&1 || true
     fi
     whole down --volumes --remove-orphans --timeout 10 >/dev/null 2>&1 || true
