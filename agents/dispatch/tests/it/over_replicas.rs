@@ -33,7 +33,7 @@ const EVERY: Duration = Duration::from_millis(60);
 /// The flags of a replica, one a line; set for its process alone.
 const FLAGS: &str = "DROPMATE_TEST_REPLICA_FLAGS";
 /// The test that is a replica's process.
-const NAME: &str = "it::over_replicas::a_replica_serves_until_it_is_killed";
+const NAME: &str = "it::over_replicas::a_replica_serves_until_it_is_told_to_end";
 
 #[derive(Debug, clap::Parser)]
 struct Cli {
@@ -41,15 +41,26 @@ struct Cli {
     args: Args,
 }
 
+/// Run by itself, the replica is one on SQLite and ends once somebody has reached it. The test below starts it as a
+/// process without an end, and kills it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the process of a replica; the test below starts it"]
-async fn a_replica_serves_until_it_is_killed() {
+async fn a_replica_serves_until_it_is_told_to_end() {
     install_crypto_provider();
-    let flags = std::env::var(FLAGS).expect("it is started by a test");
+    let alone = tempfile::tempdir().unwrap();
+    let given = std::env::var(FLAGS).ok();
+    let own = format!("--listen\n127.0.0.1:0\n--admin-listen\n127.0.0.1:0\n--data-dir\n{}", alone.path().display());
+    let flags = given.as_ref().unwrap_or(&own);
     let cli = Cli::parse_from(["test"].into_iter().chain(flags.lines()));
     let plane = ControlPlane::open(Config::new(cli.args, Clock::real(wall())).unwrap()).await.unwrap();
-    writeln!(std::io::stdout(), "\n{}", plane.url().unwrap()).unwrap();
-    plane.serve(CancellationToken::new()).await.unwrap();
+    let url = plane.url().unwrap().to_owned();
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(plane.serve(stop.clone()));
+    writeln!(std::io::stdout(), "\n{url}").unwrap();
+    if given.is_none() {
+        tokio::net::TcpStream::connect(url.trim_start_matches("https://")).await.unwrap();
+        stop.cancel();
+    }
+    serving.await.unwrap().unwrap();
 }
 
 /// A replica in a process of its own, killed with the value.
@@ -73,7 +84,7 @@ impl Replica {
         ];
         let flags = flags.map(|(flag, value)| format!("{flag}\n{value}")).join("\n");
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", NAME, "--ignored", "--nocapture"])
+            .args(["--exact", NAME, "--nocapture"])
             .env(FLAGS, flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
