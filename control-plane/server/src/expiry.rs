@@ -11,7 +11,6 @@ use dropmate_api::{
     registry::{Kind, kinds},
 };
 use dropmate_store::{Actor, At, Key, Object, Scope};
-use futures::StreamExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -69,30 +68,36 @@ async fn follow(state: &AppState, kind: &'static Kind) -> Result<()> {
             },
             () = tokio::time::sleep(schedule.wait(state.clock.system_now())) => {
                 let due = schedule.take_due(state.clock.system_now(), AT_ONCE);
-                futures::stream::iter(due).for_each_concurrent(AT_ONCE, |key| let_go(state, kind, key)).await;
+                let going = due.into_iter().map(|key| async { (let_go(state, kind, &key).await, key) });
+                for (again, key) in futures::future::join_all(going).await {
+                    schedule.set(&key, again);
+                }
             }
         }
     }
 }
 
-/// Lets one object go if its time has come.
-async fn let_go(state: &AppState, kind: &Kind, key: Key) {
+/// Lets one object go if its time has come; says when to try again if that did not work.
+async fn let_go(state: &AppState, kind: &Kind, key: &Key) -> Option<Timestamp> {
     let actor = Actor { user: "system:ttl-controller".into(), ..Actor::default() };
     let gone = async {
-        let (Some(object), _) = state.store.get(&key, At::Latest).await? else { return Ok(()) };
-        let now = state.clock.system_now();
-        if due(kind, &object, &state.clock).is_none_or(|due| due > now) {
-            // It has changed; the watch tells.
-            return Ok(());
+        let (Some(object), _) = state.store.get(key, At::Latest).await? else { return Ok(None) };
+        match due(kind, &object, &state.clock) {
+            Some(due) if due <= state.clock.system_now() => {
+                resources::remove(state, kind, key, &DeleteOptions::from(&*object), &actor).await.map(|_| None)
+            }
+            // It has changed, or business time was set anew.
+            later => Ok(later),
         }
-        resources::remove(state, kind, &key, &DeleteOptions::from(&*object), &actor).await.map(|_| ())
     };
     match gone.await {
-        Ok(()) => {}
-        // Another replica was faster, or it has just changed.
-        Err(error) if matches!(error.reason(), "NotFound" | "Conflict") => {}
+        Ok(later) => later,
         Err(error) => {
-            tracing::warn!(kind = kind.kind, error = error.message(), "cannot let an object go whose time has come");
+            // Another replica was faster, or it has just changed: a second look settles that too.
+            if !matches!(error.reason(), "NotFound" | "Conflict") {
+                tracing::warn!(kind = kind.kind, error = error.message(), "cannot let an object go; trying again");
+            }
+            state.clock.system_now().checked_add(LOOK_AGAIN).ok()
         }
     }
 }
