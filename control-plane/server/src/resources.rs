@@ -11,6 +11,7 @@ mod get;
 mod list;
 mod order;
 mod owners;
+mod page_body;
 mod prepare;
 mod update;
 mod watch;
