@@ -8,6 +8,8 @@ mod apply;
 mod archive;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/errors.rs"]
