@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{Api, DRIVERS, ORDERS, clock, driver},
     garbage::{deleted_at, owned, owner, until},
+    server::Server,
 };
 
 async fn store(path: &Path) -> Store {
@@ -94,4 +95,26 @@ async fn dependents_of_what_went_before_a_restart_go_after_it() {
     let api = server(&path).await;
     until("the orders go", async || api.get(ORDERS).await.ok()["items"].as_array().unwrap().is_empty()).await;
     api.plane.close().await;
+}
+
+#[tokio::test]
+async fn what_the_collector_does_is_told_by_metrics() {
+    let server = Server::start().await;
+    let api = Api::over(server.plane.clone());
+    let sam = api.post(DRIVERS, &driver("sam")).await.ok();
+    api.post(ORDERS, &owned("o1", &[owner(&sam, true)])).await.ok();
+    until("both are followed", async || server.metrics().await.contains("\ndropmate_garbage_objects 2\n")).await;
+    api.delete(&format!("{DRIVERS}/sam"), &json!({"propagationPolicy": "Foreground"})).await.ok();
+    sam_is_gone(&api).await;
+    until("both are forgotten", async || server.metrics().await.contains("\ndropmate_garbage_objects 0\n")).await;
+    let metrics = server.metrics().await;
+    for line in [
+        "dropmate_garbage_actions_total{action=\"delete\"} 1",
+        "dropmate_garbage_actions_total{action=\"finish\"} 1",
+        "dropmate_garbage_failures_total 0",
+        "dropmate_garbage_pending 0",
+    ] {
+        assert!(metrics.lines().any(|held| held == line), "{line} is not in {metrics}");
+    }
+    server.end().await;
 }
