@@ -16,6 +16,7 @@ mod edge;
 mod error;
 mod expiry;
 mod folder;
+mod garbage;
 mod gateway;
 mod kubeconfig;
 mod metrics;
@@ -109,6 +110,9 @@ impl ControlPlane {
         }
         tokio::spawn(namespaces::run(state.clone()));
         tokio::spawn(expiry::run(state.clone()));
+        let garbage = garbage::Metrics::default();
+        garbage.register(&mut registry);
+        tokio::spawn(garbage::run(state.clone(), garbage));
         Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
