@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dropmate_store::{Options, Store, WriteError};
+use dropmate_testing::signal;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sqlx::{Connection, PgConnection};
