@@ -30,7 +30,7 @@ const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 /// What a piece sent to one watcher costs the server, about: with this share of time to each of them, all watchers together
 /// take no more than one core, whatever the rate of changes is.
-const PIECE_COST: Duration = Duration::from_micros(20);
+const PIECE_COST: Duration = Duration::from_micros(30);
 /// The longest that a change waits for others to go with.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 /// Shorter pauses cost more than they save: timers count in milliseconds.
