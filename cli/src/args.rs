@@ -12,6 +12,7 @@ use crate::{
         crds::CrdsArgs,
         delete::DeleteArgs,
         describe::DescribeArgs,
+        diff::DiffArgs,
         drain::DrainArgs,
         explain::ExplainArgs,
         get::GetArgs,
@@ -47,6 +48,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Up(Box<UpArgs>),
     Apply(ApplyArgs),
+    Diff(DiffArgs),
     Get(GetArgs),
     Watch(WatchArgs),
     Describe(DescribeArgs),

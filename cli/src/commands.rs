@@ -8,6 +8,7 @@ pub(crate) mod cordon;
 pub(crate) mod crds;
 pub(crate) mod delete;
 pub(crate) mod describe;
+pub(crate) mod diff;
 pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;

@@ -99,6 +99,7 @@ pub(crate) struct RefusalDetails {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct RefusalCause {
+    pub(crate) reason: String,
     pub(crate) field: String,
     pub(crate) message: String,
 }

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser as _;
-use failure::Outcome;
+use failure::{Failure, Outcome};
 
 fn main() -> ExitCode {
     // Every TLS connection needs a provider, and this is the only one in the program.
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Different) => ExitCode::from(1),
         Err(failure) => {
             output::error(failure.to_string());
             ExitCode::from(failure.code())
@@ -44,6 +45,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
     match command {
         Command::Up(args) => commands::up::run(*args).await,
         Command::Apply(args) => commands::apply::run(&connection, args).await,
+        Command::Diff(args) => commands::diff::run(&connection, args).await,
         Command::Get(args) => commands::get::run(&connection, args).await,
         Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,

@@ -13,6 +13,8 @@ mod completions;
 mod convert;
 #[path = "it/dependencies.rs"]
 mod dependencies;
+#[path = "it/diff.rs"]
+mod diff;
 #[path = "it/drivers.rs"]
 mod drivers;
 #[path = "it/fake.rs"]
@@ -23,6 +25,8 @@ mod get;
 mod kubectl;
 #[path = "it/probe.rs"]
 mod probe;
+#[path = "it/prune.rs"]
+mod prune;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/up.rs"]

@@ -43,7 +43,7 @@ fn an_unknown_field_is_named_on_its_line() {
 
 #[test]
 fn a_wrong_type_is_named_on_its_line() {
-    names_the_place(&(order("bad") + "  priority: high\n"), "priority", &["spec.priority", "integer"]);
+    names_the_place(&(order("bad") + "  priority: high\n"), "priority", &["spec.priority", "expected numeric"]);
 }
 
 #[test]

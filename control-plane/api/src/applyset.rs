@@ -37,7 +37,7 @@ pub const IS_PARENT: &str = "applyset.kubernetes.io/is-parent-type";
 #[serde(rename_all = "camelCase")]
 pub struct ApplySetSpec {
     /// The run of `dropmate apply` that has the set now. Another one waits for its end, or until it has not been renewed
-    /// for half a minute.
+    /// for more than a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<ApplySetRun>,
 }
