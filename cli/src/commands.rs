@@ -12,6 +12,7 @@ pub(crate) mod diff;
 pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
+pub(crate) mod history;
 pub(crate) mod migrate;
 pub(crate) mod probe;
 pub(crate) mod summary;

@@ -136,6 +136,12 @@ impl Answer {
         {
             text.trim().clone_into(&mut refusal.message);
         }
+        // Under `/v1` refusals are problems (RFC 9457).
+        if refusal.message.is_empty()
+            && let Some(detail) = self.body["detail"].as_str()
+        {
+            detail.clone_into(&mut refusal.message);
+        }
         refusal.code = self.code.as_u16();
         Err(refusal)
     }

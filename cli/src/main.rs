@@ -50,6 +50,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
+        Command::History(args) => commands::history::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
         Command::Cordon(args) => args.run(&connection).await,
         Command::Uncordon(args) => args.run(&connection).await,

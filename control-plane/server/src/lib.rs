@@ -17,6 +17,7 @@ mod error;
 mod expiry;
 mod folder;
 mod gateway;
+mod history;
 mod kubeconfig;
 mod metrics;
 pub mod migrations;

@@ -14,6 +14,8 @@ mod client;
 mod errors;
 #[path = "it/gateway.rs"]
 mod gateway;
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/kubectl.rs"]
