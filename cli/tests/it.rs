@@ -21,6 +21,8 @@ mod drivers;
 mod fake;
 #[path = "it/get.rs"]
 mod get;
+#[path = "it/gitops.rs"]
+mod gitops;
 #[path = "it/history.rs"]
 mod history;
 #[path = "it/kubectl.rs"]
