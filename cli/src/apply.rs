@@ -3,6 +3,7 @@
 
 mod changes;
 mod conflicts;
+mod member;
 mod migrate;
 mod one;
 mod prune;
@@ -11,5 +12,6 @@ mod refusal;
 mod report;
 mod run;
 mod set;
+mod subject;
 
 pub(crate) use run::{Options, run};

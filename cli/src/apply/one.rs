@@ -7,17 +7,18 @@ use std::{
 
 use dropmate_api::applyset::PART_OF;
 use http::{Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     conflicts::{self, Conflict},
+    member::{self, label, owns_label},
     migrate,
     refusal::complaints,
+    subject::Subject,
 };
 use crate::{
     connection::{Answer, Connection, Refusal, escape},
     failure::Failure,
-    kinds::{Kinds, Resource},
     manifest::{Manifest, Problem},
 };
 
@@ -97,47 +98,6 @@ impl Rules {
     }
 }
 
-/// What a manifest is about: its kind as it is served, and its place.
-#[derive(Clone, Debug)]
-pub(super) struct Subject {
-    pub(super) resource: Resource,
-    /// `None` for kinds without.
-    pub(super) namespace: Option<String>,
-}
-
-impl Subject {
-    /// Namespaces hold what others put into them, and an ApplySet is no member of another.
-    pub(super) fn may_be_member(&self) -> bool {
-        let kind = self.resource.kind.as_str();
-        kind != "Namespace" && kind != "ApplySet"
-    }
-}
-
-/// Finds out what a manifest is about.
-pub(super) async fn subject(
-    connection: &Connection,
-    kinds: &Kinds,
-    manifest: &Manifest,
-) -> Result<Subject, ApplyError> {
-    let resource = kinds.of(connection, manifest.api_version(), manifest.kind()).await?;
-    let Some(resource) = resource else {
-        let message = format!("the server has no kind {:?} in {:?}", manifest.kind(), manifest.api_version());
-        return Err(ApplyError::Object(vec![manifest.problem_at("kind", message)]));
-    };
-    if !resource.namespaced {
-        return Ok(Subject { resource, namespace: None });
-    }
-    let namespace = match manifest.namespace() {
-        Some(own) if connection.namespace_given && own != connection.namespace => {
-            let message = format!("the object is of namespace {own:?}, but -n says {:?}", connection.namespace);
-            return Err(ApplyError::Object(vec![manifest.problem_at("metadata.namespace", message)]));
-        }
-        Some(own) => own.to_owned(),
-        None => connection.namespace.clone(),
-    };
-    Ok(Subject { resource, namespace: Some(namespace) })
-}
-
 /// Applies one object.
 pub(super) async fn apply(
     connection: &Connection,
@@ -203,7 +163,7 @@ impl Target<'_> {
         }
         let mut wanted = self.wanted.clone();
         if let Some(id) = self.membership(live)? {
-            label_mut(&mut wanted).insert(PART_OF.to_owned(), json!(id));
+            member::set_label(&mut wanted, &id);
         }
         // Of this very version: so it is known what changed, and nobody's membership is taken over unseen.
         let pinned = live.is_some() && version(self.wanted).is_none();
@@ -358,47 +318,6 @@ impl Target<'_> {
     }
 }
 
-/// The id of the ApplySet that an object is a member of.
-pub(super) fn label(object: &Value) -> Option<&str> {
-    object["metadata"]["labels"][PART_OF].as_str()
-}
-
-fn label_mut(object: &mut Value) -> &mut Map<String, Value> {
-    let labels = &mut object["metadata"]["labels"];
-    if !labels.is_object() {
-        *labels = json!({});
-    }
-    labels.as_object_mut().unwrap_or_else(|| unreachable!("it was made one"))
-}
-
-/// Whether the server keeps that this manager, and nobody else, has applied the label of membership.
-pub(super) fn owns_label(object: &Value, manager: &str) -> bool {
-    let managed = object.pointer("/metadata/managedFields").and_then(Value::as_array);
-    let owns = |entry: &&Value| entry["fieldsV1"]["f:metadata"]["f:labels"].get(format!("f:{PART_OF}")).is_some();
-    let owners: Vec<_> = managed.into_iter().flatten().filter(owns).collect();
-    matches!(owners[..], [one] if one["operation"] == "Apply" && one["manager"] == manager)
-}
-
 fn version(object: &Value) -> Option<&str> {
     object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(manager: &str, operation: &str) -> Value {
-        json!({"metadata": {"labels": {PART_OF: "x"}, "managedFields": [
-            {"manager": manager, "operation": operation, "fieldsV1": {"f:metadata": {"f:labels": {format!("f:{PART_OF}"): {}}}}},
-            {"manager": "dispatch", "operation": "Update", "subresource": "status", "fieldsV1": {"f:status": {}}},
-        ]}})
-    }
-
-    #[test]
-    fn a_label_that_was_copied_is_nobody_s_membership() {
-        assert!(owns_label(&member("dropmate", "Apply"), "dropmate"));
-        assert!(!owns_label(&member("dropmate", "Update"), "dropmate"));
-        assert!(!owns_label(&member("kubectl-create", "Update"), "dropmate"));
-        assert!(!owns_label(&json!({"metadata": {"labels": {PART_OF: "x"}}}), "dropmate"));
-    }
 }

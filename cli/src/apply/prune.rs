@@ -6,14 +6,13 @@
 
 use std::collections::HashSet;
 
+use dropmate_api::applyset::PART_OF;
 use futures::{StreamExt as _, stream};
 use http::Method;
 use serde_json::{Value, json};
 
-use dropmate_api::applyset::PART_OF;
-
 use super::{
-    one::{label, owns_label},
+    member::{label, owns_label},
     report::Report,
     set::{Held, Places},
 };

@@ -13,6 +13,7 @@ use super::{
     read::{Pass, read},
     report::Report,
     set::{self, Held, Places},
+    subject::subject,
 };
 use crate::{
     connection::Connection,
@@ -71,7 +72,11 @@ pub(crate) async fn run(connection: &Connection, inputs: Vec<Input>, options: Op
         members: HashSet::new(),
         places: Places::default(),
     };
-    let whole = run.whole(&inputs).await;
+    let whole = tokio::select! {
+        whole = run.whole(&inputs) => whole,
+        // Others may have the set at once.
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted").into()),
+    };
     if let Some(held) = run.held.take() {
         held.release().await;
     }
@@ -115,7 +120,7 @@ impl Run<'_> {
                     continue;
                 }
             };
-            let subject = match one::subject(connection, &self.kinds, &manifest).await {
+            let subject = match subject(connection, &self.kinds, &manifest).await {
                 Ok(subject) => subject,
                 Err(error) => {
                     self.land_all(&mut flying).await?;
@@ -218,7 +223,7 @@ impl Run<'_> {
             self.held().await?.places().await
         };
         let mut left = recorded.clone();
-        let mut count = self.members.len();
+        let mut count = None;
         if self.options.prune {
             let id = set::id(&name, &self.connection.namespace);
             let pruning = Pruning {
@@ -232,7 +237,7 @@ impl Run<'_> {
             };
             let kept;
             (left, kept) = pruning.run(&recorded, &mut self.report).await?;
-            count += kept;
+            count = Some(self.members.len() + kept);
             for kind in &self.places.kinds {
                 left.add(kind, None);
             }
@@ -246,7 +251,11 @@ impl Run<'_> {
 
     fn end(self, whole: Outcome) -> Outcome {
         self.report.finish();
-        whole?;
+        match whole {
+            // Of a diff, 1 is an answer.
+            Err(Failure::No(why)) if self.options.diff => return Err(anyhow!(why).into()),
+            whole => whole?,
+        }
         let Report { failed, done, different, .. } = self.report;
         let errors = if failed == 1 { "1 error".to_owned() } else { format!("{failed} errors") };
         match (self.options.diff, failed) {

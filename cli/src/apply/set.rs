@@ -5,13 +5,15 @@
 //! before the first is applied there, less only after a whole run. Runs take turns: one that wants to begin waits for
 //! the other's end, or until it has seen nothing of it for a while.
 
+mod turn;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dropmate_api::{
-    API_VERSION, GROUP,
-    applyset::{GROUP_KINDS, ID, NAMESPACES, TOOLING},
+    GROUP,
+    applyset::{GROUP_KINDS, NAMESPACES, TOOLING},
 };
 use http::Method;
 use jiff::Timestamp;
@@ -102,7 +104,7 @@ impl Held {
         loop {
             // Before the request: the hold is never believed younger than others see it.
             let renewed_at = Instant::now();
-            let Some(live) = attempt(connection, name, run, &mut seen).await? else {
+            let Some(live) = turn::attempt(connection, name, run, &mut seen).await? else {
                 if begun.elapsed() > TURN_WITHIN {
                     let minutes = TURN_WITHIN.as_secs() / 60;
                     return Err(
@@ -146,14 +148,17 @@ impl Held {
         self.shared.write(&mut state, change).await
     }
 
-    /// Ends a whole run: members are in these places and nowhere else.
-    pub(super) async fn finish(self, places: &Places, members: usize) -> Outcome {
+    /// Ends a whole run: members are in these places and nowhere else, and so many, if it is known.
+    pub(super) async fn finish(self, places: &Places, members: Option<usize>) -> Outcome {
         self.renewing.abort();
         let shared = &self.shared;
         let mut state = shared.state.lock().await;
         let change = json!({"metadata": {"annotations": shared.annotations(places)}, "spec": {"run": null}});
         shared.write(&mut state, change).await?;
-        let status = json!({"status": {"members": members, "appliedAt": Timestamp::now()}});
+        let mut status = json!({"status": {"appliedAt": Timestamp::now()}});
+        if let Some(members) = members {
+            status["status"]["members"] = members.into();
+        }
         let path = format!("{}/status?fieldManager=dropmate-applyset", path(&shared.connection, &shared.name));
         shared.connection.write(Method::PATCH, &path, MERGE, &status).await?.accepted()?;
         Ok(())
@@ -229,80 +234,6 @@ impl Shared {
     }
 }
 
-/// Takes the set if it is free; `None` if it is another run's turn, or somebody else was faster.
-async fn attempt(
-    connection: &Connection,
-    name: &str,
-    run: Uuid,
-    seen: &mut Option<(String, Instant)>,
-) -> Outcome<Option<Value>> {
-    let path = path(connection, name);
-    let held = json!({"id": run, "holder": holder(), "renewedAt": Timestamp::now()});
-    let live = match connection.get(&path).await?.accepted() {
-        Ok(live) => live,
-        Err(refusal) if refusal.code == 404 => return create(connection, name, held).await,
-        Err(refusal) => return Err(refusal.into()),
-    };
-    check_tooling(&live, name)?;
-    let version = live["metadata"]["resourceVersion"].clone();
-    if run_of(&live).is_some() {
-        let version = version.as_str().unwrap_or_default().to_owned();
-        match seen {
-            Some((before, since)) if *before == version => {
-                if since.elapsed() < HOLD {
-                    return Ok(None);
-                }
-                output::note(format!(
-                    "the run that had ApplySet {name:?} has not been heard of for {} s",
-                    HOLD.as_secs()
-                ));
-            }
-            _ => {
-                if seen.is_none() {
-                    let other = live.pointer("/spec/run/holder").and_then(Value::as_str).unwrap_or("somebody");
-                    output::note(format!("waiting for the run of {other} over ApplySet {name:?}"));
-                }
-                *seen = Some((version, Instant::now()));
-                return Ok(None);
-            }
-        }
-    }
-    let change = json!({
-        "metadata": {
-            "resourceVersion": version,
-            "labels": {ID: id(name, &connection.namespace)},
-            "annotations": {TOOLING: tooling()},
-        },
-        "spec": {"run": held},
-    });
-    let url = format!("{path}?fieldManager=dropmate-applyset");
-    match connection.write(Method::PATCH, &url, MERGE, &change).await?.accepted() {
-        Ok(live) => Ok(Some(live)),
-        Err(refusal) if refusal.code == 409 || refusal.code == 404 => Ok(None),
-        Err(refusal) => Err(refusal.into()),
-    }
-}
-
-async fn create(connection: &Connection, name: &str, held: Value) -> Outcome<Option<Value>> {
-    let new = json!({
-        "apiVersion": API_VERSION,
-        "kind": "ApplySet",
-        "metadata": {
-            "name": name,
-            "namespace": connection.namespace,
-            "labels": {ID: id(name, &connection.namespace)},
-            "annotations": {TOOLING: tooling(), GROUP_KINDS: "", NAMESPACES: ""},
-        },
-        "spec": {"run": held},
-    });
-    let url = format!("{}/applysets?fieldManager=dropmate-applyset", connection.ours());
-    match connection.write(Method::POST, &url, "application/json", &new).await?.accepted() {
-        Ok(live) => Ok(Some(live)),
-        Err(refusal) if refusal.code == 409 && refusal.reason == "AlreadyExists" => Ok(None),
-        Err(refusal) => Err(refusal.into()),
-    }
-}
-
 /// Sets that another program keeps are its own.
 fn check_tooling(live: &Value, name: &str) -> Outcome {
     let held = live["metadata"]["annotations"][TOOLING].as_str().unwrap_or_default();
@@ -337,14 +268,6 @@ fn path(connection: &Connection, name: &str) -> String {
 
 fn tooling() -> &'static str {
     concat!("dropmate/v", env!("CARGO_PKG_VERSION"))
-}
-
-/// Who runs this, for people who wait.
-fn holder() -> String {
-    let name = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
-    let host = name("HOSTNAME").or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    let host = host.map(|host| host.trim().to_owned()).unwrap_or_else(|| "unknown host".to_owned());
-    format!("{}@{host}", name("USER").unwrap_or_else(|| "process ".to_owned() + &std::process::id().to_string()))
 }
 
 #[cfg(test)]

@@ -139,6 +139,33 @@ fn memory_stays_flat_over_a_long_stream() {
     assert!(peak < 128 * 1024, "{peak} kB at its peak");
 }
 
+#[test]
+fn memory_stays_flat_over_thousands_of_orders() {
+    let server = Server::start();
+    let mut child = server
+        .dropmate(&["apply", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A pipe holds some hundred of them: what is written has nearly all been taken up.
+    let mut send = |orders: std::ops::Range<usize>| {
+        for index in orders {
+            stdin.write_all(format!("---\n{}", order(&format!("o-{index}"))).as_bytes()).unwrap();
+        }
+        peak_memory_kilobytes(child.id())
+    };
+    let early = send(0..500);
+    let late = send(500..4_000);
+    drop(stdin);
+    assert_eq!(wait(&mut child, PATIENCE), 0);
+    assert!(late < early + 8 * 1024 && late < 96 * 1024, "{early} kB after 500 orders, {late} kB after 4,000");
+    let count = server.kubectl(&["get", "--raw", "/apis/dropmate.dev/v1/orders?limit=1"]).with_code(0).out;
+    assert!(count.contains("\"remainingItemCount\":3999"), "{count}");
+}
+
 /// The most memory the process has had so far.
 fn peak_memory_kilobytes(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -4,7 +4,7 @@ use std::{fs, thread, time::Duration};
 
 use serde_json::Value;
 
-use crate::support::{Ended, Server, order};
+use crate::support::{Ended, PATIENCE, Server, eventually, order, wait};
 
 const LABEL: &str = "applyset.kubernetes.io/part-of";
 
@@ -241,6 +241,20 @@ fn a_second_run_waits_for_the_first() {
 }
 
 #[test]
+fn an_interrupted_run_lets_the_next_one_in_at_once() {
+    let server = Server::start();
+    let shop = Shop::new(&server, "shop", &["o-1"]);
+    shop.apply(&[]).with_code(0);
+    let mut run = server.dropmate(&["apply", "-f", "-", "--applyset", "shop"]);
+    let mut run = run.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(run.stdin.as_mut().unwrap(), (order("o-2") + "---\n").as_bytes()).unwrap();
+    eventually("the run has the set", || server.set("shop")["spec"]["run"].is_object().then_some(()));
+    assert!(std::process::Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    assert_eq!(wait(&mut run, PATIENCE), 2);
+    assert_eq!(server.set("shop")["spec"].get("run"), None);
+}
+
+#[test]
 fn many_runs_at_once_end_as_the_last_of_them_says() {
     let server = Server::start();
     let shops: Vec<Shop<'_>> =
@@ -265,6 +279,7 @@ fn a_set_of_another_program_and_a_hand_made_label_are_refused() {
     server.kubectl(&["annotate", "applyset", "shop", "--overwrite", theirs]).with_code(0);
     let refused = shop.apply(&[]).with_code(1);
     assert!(refused.err.contains("kubectl/v1.32.0"), "{}", refused.err);
+    server.run(&["diff", "-f", &shop.dir, "--prune", "--applyset", "shop"]).with_code(2);
 
     let text = order("o-2").replace("  namespace:", &format!("  labels: {{{LABEL}: x}}\n  namespace:"));
     let refused = server.apply("o.yaml", text.as_bytes(), &[]).with_code(1);
