@@ -20,9 +20,9 @@ pub(super) fn set_label(object: &mut Value, id: &str) {
 
 /// Whether the server keeps that this manager, and nobody else, has applied the label of membership.
 pub(super) fn owns_label(object: &Value, manager: &str) -> bool {
-    let managed = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
     let owns = |entry: &&Value| entry["fieldsV1"]["f:metadata"]["f:labels"].get(format!("f:{PART_OF}")).is_some();
-    let owners: Vec<_> = managed.into_iter().flatten().filter(owns).collect();
+    let owners: Vec<_> = entries.into_iter().flatten().filter(owns).collect();
     matches!(owners[..], [one] if one["operation"] == "Apply" && one["manager"] == manager)
 }
 

@@ -11,9 +11,9 @@ const KUBECTL: &str = "kubectl-client-side-apply";
 /// The patch that makes `manager` the applier of all fields that client-side apply owns; `None` if it owns none. It is
 /// for this very version of the object.
 pub(super) fn patch(live: &Value, manager: &str) -> Option<Value> {
-    let managed = upgraded(live.pointer("/metadata/managedFields")?.as_array()?, manager)?;
+    let entries = upgraded(live.pointer("/metadata/managedFields")?.as_array()?, manager)?;
     Some(json!([
-        {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": live.pointer("/metadata/resourceVersion")?},
     ]))
 }
@@ -61,8 +61,8 @@ fn remove_what_left(last: &Value, wanted: &Value, would_be: &mut Value) {
     }
 }
 
-fn upgraded(managed: &[Value], manager: &str) -> Option<Vec<Value>> {
-    let (theirs, mut kept): (Vec<Value>, Vec<Value>) = managed.iter().cloned().partition(is_client_side);
+fn upgraded(entries: &[Value], manager: &str) -> Option<Vec<Value>> {
+    let (theirs, mut kept): (Vec<Value>, Vec<Value>) = entries.iter().cloned().partition(is_client_side);
     let first = theirs.first()?;
     let is_own = |entry: &Value| entry["operation"] == "Apply" && entry["manager"] == manager && no_part(entry);
     let mut own = match kept.iter().position(is_own) {

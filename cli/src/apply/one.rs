@@ -77,6 +77,7 @@ impl From<Failure> for ApplyError {
 
 /// What applies to every object of a run.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Rules {
     /// As whom fields are owned.
     pub(super) manager: String,

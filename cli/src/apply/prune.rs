@@ -114,15 +114,15 @@ impl Pruning<'_> {
             if self.wanted.contains(&key(kind, namespace, &name)) {
                 continue;
             }
-            if !self.owns(&item) {
-                report.note(&format!(
-                    "{} carries the label of the set but was not applied by it: left alone",
-                    resource.object(&name)
-                ));
-                left += 1;
-            } else {
+            if self.owns(&item) {
                 doomed.push(item);
+                continue;
             }
+            report.note(&format!(
+                "{} carries the label of the set but was not applied by it: left alone",
+                resource.object(&name)
+            ));
+            left += 1;
         }
         let collection = resource.path(namespace);
         let mut fates = stream::iter(doomed)

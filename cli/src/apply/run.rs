@@ -30,6 +30,7 @@ const MAX_KEYS: usize = 1024;
 
 /// How to apply.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Options {
     /// As whom fields are owned.
     pub(crate) manager: String,

@@ -16,7 +16,6 @@ use dropmate_api::{
     applyset::{GROUP_KINDS, NAMESPACES, TOOLING},
 };
 use http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::Mutex, task::JoinHandle, time::Instant};
@@ -144,8 +143,7 @@ impl Held {
         if state.renewed_at.elapsed() < HOLD_FRESH {
             return Ok(());
         }
-        let change = self.shared.renewal();
-        self.shared.write(&mut state, change).await
+        self.shared.renew(&mut state).await
     }
 
     /// Ends a whole run: members are in these places and nowhere else, and so many, if it is known.
@@ -155,7 +153,7 @@ impl Held {
         let mut state = shared.state.lock().await;
         let change = json!({"metadata": {"annotations": shared.annotations(places)}, "spec": {"run": null}});
         shared.write(&mut state, change).await?;
-        let mut status = json!({"status": {"appliedAt": Timestamp::now()}});
+        let mut status = json!({"status": {"appliedAt": now(&shared.connection).await?}});
         if let Some(members) = members {
             status["status"]["members"] = members.into();
         }
@@ -188,14 +186,15 @@ async fn renew(shared: Arc<Shared>) {
         tokio::time::sleep(RENEW_EVERY).await;
         let mut state = shared.state.lock().await;
         // A failure is no end yet: whoever deletes makes sure for himself.
-        let change = shared.renewal();
-        let _ = shared.write(&mut state, change).await;
+        let _ = shared.renew(&mut state).await;
     }
 }
 
 impl Shared {
-    fn renewal(&self) -> Value {
-        json!({"spec": {"run": {"renewedAt": Timestamp::now()}}})
+    /// Says that this run goes on.
+    async fn renew(&self, state: &mut State) -> Outcome {
+        let change = json!({"spec": {"run": {"renewedAt": now(&self.connection).await?}}});
+        self.write(state, change).await
     }
 
     fn annotations(&self, places: &Places) -> Value {
@@ -232,6 +231,11 @@ impl Shared {
         }
         Err(anyhow!("others kept writing to ApplySet {:?}", self.name).into())
     }
+}
+
+/// The server's time.
+async fn now(connection: &Connection) -> Outcome<Value> {
+    Ok(connection.get("/v1/clock").await?.accepted()?["systemNow"].take())
 }
 
 /// Sets that another program keeps are its own.

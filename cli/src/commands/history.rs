@@ -104,7 +104,7 @@ fn rows(item: &Value, all_fields: bool) -> Vec<Vec<String>> {
             let left_out = changes.len().saturating_sub(FIELDS_SHOWN) + uncounted;
             let mut shown = changes.into_iter().take(FIELDS_SHOWN).collect::<Vec<_>>().join(", ");
             if left_out > 0 {
-                shown += &format!(" (+{left_out} more)");
+                shown.extend([" (+", &left_out.to_string(), " more)"]);
             }
             vec![shown]
         }

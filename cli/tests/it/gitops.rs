@@ -8,7 +8,6 @@ use std::{
 };
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::support::{Ended, Server, order, run};
@@ -31,7 +30,7 @@ impl Repository {
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/gitops"), dir.path());
         let data = server.data.path();
         let binary = PathBuf::from(env!("CARGO_BIN_EXE_dropmate"));
-        let hash = hex(&Sha256::digest(fs::read(&binary).unwrap()));
+        let hash = run(Command::new("sha256sum").arg(&binary)).with_code(0).out.split(' ').next().unwrap().to_owned();
         let settings = [
             ("vars.DROPMATE_SERVER", server.url.clone()),
             ("vars.DROPMATE_CA", fs::read_to_string(data.join("tls/ca.crt")).unwrap()),
@@ -133,10 +132,6 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(&path, &target).unwrap();
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Every object of ours, with its version.

@@ -19,7 +19,9 @@ impl<'s> Shop<'s> {
         let dir = server.data.path().join(name);
         fs::create_dir(&dir).unwrap();
         let shop = Self { server, dir: dir.display().to_string() };
-        orders.iter().for_each(|name| shop.write(name, &order(name)));
+        for name in orders {
+            shop.write(name, &order(name));
+        }
         shop
     }
 
@@ -209,7 +211,9 @@ fn a_run_that_was_killed_loses_nothing() {
     let set = server.set("shop");
     assert_eq!(set["metadata"]["annotations"]["applyset.kubernetes.io/contains-group-kinds"], "Order.dropmate.dev");
     let kept = there[0].as_str();
-    names.iter().filter(|name| **name != kept).for_each(|name| shop.remove(name));
+    for name in names.iter().filter(|name| **name != kept) {
+        shop.remove(name);
+    }
     // A person who knows that the run is dead need not wait for its hold to run out.
     let patch = ["patch", "applyset", "shop", "--type", "merge", "-p", r#"{"spec":{"run":null}}"#];
     server.kubectl(&patch).with_code(0);

@@ -51,7 +51,7 @@ pub struct ApplySetRun {
     /// Who runs it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// When it said last that it goes on, by its own clock.
+    /// When it said last that it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewed_at: Option<Timestamp>,
 }

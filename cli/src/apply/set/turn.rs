@@ -5,12 +5,11 @@ use dropmate_api::{
     applyset::{GROUP_KINDS, ID, NAMESPACES, TOOLING},
 };
 use http::Method;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{HOLD, MERGE, check_tooling, id, path, run_of, tooling};
+use super::{HOLD, MERGE, check_tooling, id, now, path, run_of, tooling};
 use crate::{connection::Connection, failure::Outcome, output};
 
 /// Takes the set if it is free; `None` if it is another run's turn, or somebody else was faster.
@@ -21,7 +20,7 @@ pub(super) async fn attempt(
     seen: &mut Option<(String, Instant)>,
 ) -> Outcome<Option<Value>> {
     let path = path(connection, name);
-    let held = json!({"id": run, "holder": holder(), "renewedAt": Timestamp::now()});
+    let held = json!({"id": run, "holder": holder(), "renewedAt": now(connection).await?});
     let live = match connection.get(&path).await?.accepted() {
         Ok(live) => live,
         Err(refusal) if refusal.code == 404 => return create(connection, name, held).await,
@@ -91,6 +90,6 @@ async fn create(connection: &Connection, name: &str, held: Value) -> Outcome<Opt
 fn holder() -> String {
     let name = |variable: &str| std::env::var(variable).ok().filter(|value| !value.is_empty());
     let host = name("HOSTNAME").or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok());
-    let host = host.map(|host| host.trim().to_owned()).unwrap_or_else(|| "unknown host".to_owned());
+    let host = host.map_or_else(|| "unknown host".to_owned(), |host| host.trim().to_owned());
     format!("{}@{host}", name("USER").unwrap_or_else(|| "process ".to_owned() + &std::process::id().to_string()))
 }

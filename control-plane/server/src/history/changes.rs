@@ -63,7 +63,7 @@ impl Found {
             (Some(Value::Array(old)), Some(Value::Array(new))) if old.len() == new.len() => {
                 for (index, (old, new)) in old.iter().zip(new).enumerate() {
                     let end = path.len();
-                    path.push_str(&format!("[{index}]"));
+                    path.extend(["[", &index.to_string(), "]"]);
                     self.compare(path, Some(old), Some(new));
                     path.truncate(end);
                 }
@@ -78,7 +78,7 @@ impl Found {
         }
         let end = path.len();
         if name.contains(['.', '/']) {
-            path.push_str(&format!("[{name}]"));
+            path.extend(["[", name, "]"]);
         } else {
             if end > 0 {
                 path.push('.');
