@@ -16,6 +16,7 @@ mod edge;
 mod error;
 mod expiry;
 mod folder;
+mod garbage;
 mod gateway;
 mod history;
 mod kubeconfig;
@@ -110,6 +111,9 @@ impl ControlPlane {
         }
         tokio::spawn(namespaces::run(state.clone()));
         tokio::spawn(expiry::run(state.clone()));
+        let garbage = garbage::Metrics::default();
+        garbage.register(&mut registry);
+        tokio::spawn(garbage::run(state.clone(), garbage));
         Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 

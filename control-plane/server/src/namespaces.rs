@@ -1,5 +1,4 @@
-//! Empties namespaces that are being deleted, and then lets them go. There is no garbage collector; this is the one
-//! thing that the server reconciles by itself.
+//! Empties namespaces that are being deleted, and then lets them go.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     error::Result,
     object::text,
-    resources::{self, DeleteOptions},
+    resources::{self, DeleteOptions, Propagation},
     state::AppState,
 };
 
@@ -79,11 +78,13 @@ fn is_terminating(object: &Object) -> bool {
 /// active namespace.
 async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
     let actor = Actor { user: "system:namespace-controller".into(), ..Actor::default() };
+    // Owned or not, all of it goes: nobody is waited for or left behind.
+    let options = DeleteOptions::default().propagating(Propagation::Background);
     let mut left = 0;
     for kind in stored_kinds() {
         let scope = Scope { resource: kind.storage.into(), namespace: Some(namespace.into()) };
         for object in state.store.list(&scope, At::Latest, None, None).await?.objects {
-            match resources::remove(state, kind, &object.key, &DeleteOptions::default(), &actor).await {
+            match resources::remove(state, kind, &object.key, &options, &actor).await {
                 Ok(resources::Deleted::Gone(_)) => {}
                 Ok(_) => left += 1,
                 Err(error) if error.reason() == "NotFound" => {}

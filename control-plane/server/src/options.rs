@@ -211,7 +211,7 @@ pub(crate) fn parse_version(text: &str) -> Result<Revision> {
     })
 }
 
-fn boolean(query: &Query, name: &str) -> Result<Option<bool>> {
+pub(crate) fn boolean(query: &Query, name: &str) -> Result<Option<bool>> {
     match query.get(name).map(String::as_str) {
         None | Some("") => Ok(None),
         Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),

@@ -1,6 +1,11 @@
 //! Label and field selectors: which objects a list or a watch means.
 
-use dropmate_api::{registry::Kind, validation::names};
+use std::collections::BTreeMap;
+
+use dropmate_api::{
+    registry::{self, Kind},
+    validation::names,
+};
 use dropmate_store::{Key, Object};
 use serde_json::Value;
 
@@ -69,9 +74,36 @@ impl Selector {
         if self.labels.is_empty() && self.fields.iter().all(|term| by_key(&term)) {
             return true;
         }
-        let Ok(body) = serde_json::from_str::<Value>(&object.body) else { return false };
-        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(&field(&body, &term.field)))
-            && self.labels.iter().all(|term| term.holds(body.pointer("/metadata/labels")))
+        let Some(facts) = object.notes.get_or_make(|| Facts::of(object)) else { return false };
+        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(facts.field(&term.field)))
+            && self.labels.iter().all(|term| term.holds(&facts.labels))
+    }
+}
+
+/// What selectors ask about an object, read out of its body once for all of them.
+struct Facts {
+    labels: BTreeMap<String, String>,
+    /// By path in the stored form; what is not there is absent.
+    fields: BTreeMap<String, String>,
+}
+
+impl Facts {
+    fn of(object: &Object) -> Self {
+        let body = serde_json::from_str(&object.body).unwrap_or(Value::Null);
+        let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let labels = body.pointer("/metadata/labels").and_then(Value::as_object);
+        // A resource may be served as several kinds.
+        let kinds = registry::kinds().iter().filter(|kind| kind.storage == object.key.resource);
+        let paths = kinds.flat_map(|kind| kind.selectable_fields.iter().map(|field| kind.stored_field(field)));
+        Self {
+            labels: labels.into_iter().flatten().filter_map(text).collect(),
+            fields: paths.map(|path| (path.clone(), field(&body, &path))).collect(),
+        }
+    }
+
+    /// The field as text; absent compares as the empty text.
+    fn field(&self, path: &str) -> &str {
+        self.fields.get(path).map_or("", String::as_str)
     }
 }
 
@@ -82,8 +114,8 @@ impl FieldTerm {
 }
 
 impl LabelTerm {
-    fn holds(&self, labels: Option<&Value>) -> bool {
-        let label = |key: &String| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
+    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let label = |key: &String| labels.get(key);
         match self {
             Self::In(key, values) => label(key).is_some_and(|held| values.iter().any(|v| v == held)),
             Self::NotIn(key, values) => label(key).is_none_or(|held| values.iter().all(|v| v != held)),
@@ -101,7 +133,7 @@ fn key_field<'a>(field: &str, key: &'a Key) -> Option<&'a str> {
     }
 }
 
-/// The field as text; absent compares as the empty text.
+/// The field as text; empty where it is absent.
 fn field(body: &Value, path: &str) -> String {
     match path.split('.').try_fold(body, |value, part| value.get(part)) {
         None | Some(Value::Null) => String::new(),
@@ -232,7 +264,7 @@ mod tests {
     fn object() -> Object {
         let body = json!({"metadata": {"labels": {"app": "shop", "tier": "a"}}}).to_string();
         let key = Key { resource: "x".into(), namespace: "ns".into(), name: "n".into() };
-        Object { key, uid: String::new(), revision: 1, body: Arc::from(body) }
+        Object::new(key, String::new(), 1, Arc::from(body))
     }
 
     #[rstest]

@@ -8,10 +8,16 @@ mod apply;
 mod archive;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/garbage.rs"]
+mod garbage;
+#[path = "it/garbage_starts.rs"]
+mod garbage_starts;
 #[path = "it/gateway.rs"]
 mod gateway;
 #[path = "it/history.rs"]
@@ -22,6 +28,8 @@ mod hostile;
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
 mod kubectl_apply;
+#[path = "it/kubectl_cascade.rs"]
+mod kubectl_cascade;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
