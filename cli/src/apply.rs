@@ -1,10 +1,17 @@
-//! `apply`, done on the client's side as `kubectl apply` does it: the annotation with what was applied last, and a
-//! three-way merge against it. Both programs read and write the same annotation, so they may take turns.
+//! `apply` and `diff`: objects brought to what their manifests say by server-side apply, so that the server knows which
+//! field is whose and refuses what would change somebody else's.
 
-mod encode;
+mod changes;
+mod conflicts;
+mod member;
+mod migrate;
 mod one;
-mod plan;
+mod prune;
+mod read;
+mod refusal;
+mod report;
 mod run;
+mod set;
+mod subject;
 
-pub(crate) use encode::encode;
 pub(crate) use run::{Options, run};

@@ -99,6 +99,7 @@ pub(crate) struct RefusalDetails {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct RefusalCause {
+    pub(crate) reason: String,
     pub(crate) field: String,
     pub(crate) message: String,
 }
@@ -134,6 +135,12 @@ impl Answer {
             && let Some(text) = self.body.as_str()
         {
             text.trim().clone_into(&mut refusal.message);
+        }
+        // Under `/v1` refusals are problems (RFC 9457).
+        if refusal.message.is_empty()
+            && let Some(detail) = self.body["detail"].as_str()
+        {
+            detail.clone_into(&mut refusal.message);
         }
         refusal.code = self.code.as_u16();
         Err(refusal)

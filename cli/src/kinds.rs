@@ -39,6 +39,19 @@ impl Resource {
         }
     }
 
+    /// `dropmate.dev`; empty for the core group.
+    pub(crate) fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// `Order.dropmate.dev`; `Event` in the core group.
+    pub(crate) fn group_kind(&self) -> String {
+        match self.group() {
+            "" => self.kind.clone(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+
     /// As kubectl names an object: `order.dropmate.dev/o-1`, `namespace/acme`.
     pub(crate) fn object(&self, name: &str) -> String {
         match self.api_version.split_once('/') {
@@ -54,12 +67,11 @@ impl Resource {
     /// Whether a person means this resource by that word.
     fn answers_to(&self, word: &str) -> bool {
         let (name, group) = word.split_once('.').unwrap_or((word, ""));
-        let own_group = self.api_version.split_once('/').map_or("", |(group, _)| group);
         let named = name == self.plural
             || name == self.singular_name()
             || name == self.kind.to_lowercase()
             || self.short_names.iter().any(|short| short == name);
-        named && (group.is_empty() || group == own_group)
+        named && (group.is_empty() || group == self.group())
     }
 }
 

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use args::{Cli, Command};
 use clap::Parser as _;
-use failure::Outcome;
+use failure::{Failure, Outcome};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Different) => ExitCode::from(1),
         Err(failure) => {
             output::error(failure.to_string());
             ExitCode::from(failure.code())
@@ -47,10 +48,12 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
     match command {
         Command::Up(args) => commands::up::run(*args).await,
         Command::Apply(args) => commands::apply::run(&connection, args).await,
+        Command::Diff(args) => commands::diff::run(&connection, args).await,
         Command::Get(args) => commands::get::run(&connection, args).await,
         Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
+        Command::History(args) => commands::history::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
         Command::Cordon(args) => args.run(&connection).await,
         Command::Uncordon(args) => args.run(&connection).await,

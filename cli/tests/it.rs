@@ -13,16 +13,24 @@ mod completions;
 mod convert;
 #[path = "it/dependencies.rs"]
 mod dependencies;
+#[path = "it/diff.rs"]
+mod diff;
 #[path = "it/drivers.rs"]
 mod drivers;
 #[path = "it/fake.rs"]
 mod fake;
 #[path = "it/get.rs"]
 mod get;
+#[path = "it/gitops.rs"]
+mod gitops;
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/kubectl.rs"]
 mod kubectl;
 #[path = "it/probe.rs"]
 mod probe;
+#[path = "it/prune.rs"]
+mod prune;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/up.rs"]

@@ -1,19 +1,32 @@
 //! One object brought to what its manifest wants.
 
-use anyhow::anyhow;
-use http::Method;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use dropmate_api::applyset::PART_OF;
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::plan;
+use super::{
+    conflicts::{self, Conflict},
+    member::{self, label, owns_label},
+    migrate,
+    refusal::complaints,
+    subject::Subject,
+};
 use crate::{
-    connection::{Connection, Refusal, escape},
+    connection::{Answer, Connection, Refusal, escape},
     failure::Failure,
-    kinds::{Kinds, Resource},
     manifest::{Manifest, Problem},
 };
 
-/// How often a patch is made anew when somebody else wrote in between. kubectl tries as often.
-const MAX_ATTEMPTS: usize = 5;
+/// How often an object is looked at anew when somebody else wrote in between.
+const MAX_ATTEMPTS: usize = 8;
+
+/// The media type of an apply patch; JSON is YAML.
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// What `apply` did to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +51,11 @@ impl Change {
 pub(super) struct Applied {
     /// `order.dropmate.dev/o-1`.
     pub(super) object: String,
+    pub(super) namespace: Option<String>,
     pub(super) change: Change,
     pub(super) warnings: Vec<String>,
+    /// Before and after, if they are wanted; null before, if it is new.
+    pub(super) states: Option<(Value, Value)>,
 }
 
 /// How an object may fail: its own fault, or the fault of everything.
@@ -47,6 +63,8 @@ pub(super) struct Applied {
 pub(super) enum ApplyError {
     /// The object is wrong or refused; others may go in.
     Object(Vec<Problem>),
+    /// Others own what it would change.
+    Conflict { problem: Problem, object: String, conflicts: Vec<Conflict> },
     /// There is no use in going on.
     Stop(Failure),
 }
@@ -58,121 +76,185 @@ impl From<Failure> for ApplyError {
 }
 
 /// What applies to every object of a run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Rules {
+    /// As whom fields are owned.
+    pub(super) manager: String,
+    /// Take over what others own.
+    pub(super) force: bool,
     pub(super) create_namespace: bool,
     pub(super) dry_run: bool,
+    /// Tell the states before and after.
+    pub(super) states: bool,
+    /// The ApplySet that objects become members of: its id.
+    pub(super) set: Option<String>,
+    /// Namespaces that would be there by now, were this no dry run.
+    pub(super) promised: Mutex<BTreeSet<String>>,
+}
+
+impl Rules {
+    fn promised(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+        self.promised.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Applies one object.
 pub(super) async fn apply(
     connection: &Connection,
-    kinds: &Kinds,
-    rules: Rules,
+    rules: &Rules,
+    subject: Subject,
     manifest: Manifest,
 ) -> Result<Applied, ApplyError> {
-    let resource = kinds.of(connection, manifest.api_version(), manifest.kind()).await?;
-    let Some(resource) = resource else {
-        let message = format!("the server has no kind {:?} in {:?}", manifest.kind(), manifest.api_version());
-        return Err(ApplyError::Object(vec![manifest.problem_at("kind", message)]));
-    };
-    let namespace = namespace_of(connection, &resource, &manifest)?;
-    let mut object = manifest.object.clone();
-    if let Some(namespace) = &namespace {
-        object["metadata"]["namespace"] = json!(namespace);
+    let mut wanted = manifest.object.clone();
+    if let Some(namespace) = &subject.namespace {
+        wanted["metadata"]["namespace"] = json!(namespace);
     }
-    let wanted = plan::annotated(object);
-    let target = Target { connection, resource: &resource, namespace, rules, manifest: &manifest, wanted: &wanted };
+    if let Some(Value::Object(annotations)) = wanted.pointer_mut("/metadata/annotations") {
+        // A copy of what client-side apply once applied is no wish.
+        annotations.remove(migrate::LAST_APPLIED);
+    }
+    if label(&wanted).is_some() {
+        let message = format!("{PART_OF} is set by --applyset alone; take it out");
+        return Err(ApplyError::Object(vec![manifest.problem_at(&format!("metadata.labels.{PART_OF}"), message)]));
+    }
+    let target = Target { connection, subject: &subject, rules, manifest: &manifest, wanted: &wanted };
     target.bring_about().await
-}
-
-/// The namespace the object goes to; `None` for kinds without.
-fn namespace_of(
-    connection: &Connection,
-    resource: &Resource,
-    manifest: &Manifest,
-) -> Result<Option<String>, ApplyError> {
-    if !resource.namespaced {
-        return Ok(None);
-    }
-    match manifest.namespace() {
-        Some(own) if connection.namespace_given && own != connection.namespace => {
-            let message = format!("the object is of namespace {own:?}, but -n says {:?}", connection.namespace);
-            Err(ApplyError::Object(vec![manifest.problem_at("metadata.namespace", message)]))
-        }
-        Some(own) => Ok(Some(own.to_owned())),
-        None => Ok(Some(connection.namespace.clone())),
-    }
 }
 
 struct Target<'a> {
     connection: &'a Connection,
-    resource: &'a Resource,
-    namespace: Option<String>,
-    rules: Rules,
+    subject: &'a Subject,
+    rules: &'a Rules,
     manifest: &'a Manifest,
     wanted: &'a Value,
 }
 
 impl Target<'_> {
     async fn bring_about(&self) -> Result<Applied, ApplyError> {
-        let collection = self.resource.path(self.namespace.as_deref());
+        let collection = self.subject.resource.path(self.subject.namespace.as_deref());
         let path = format!("{collection}/{}", escape(self.manifest.name()));
         for _ in 0..MAX_ATTEMPTS {
             let live = match self.connection.get(&path).await?.accepted() {
-                Ok(live) => live,
-                Err(refusal) if refusal.code == 404 => match self.create(&collection).await? {
-                    Some(applied) => return Ok(applied),
-                    // Somebody else was faster: there is something to patch now.
-                    None => continue,
-                },
-                Err(refusal) => return Err(self.refused(refusal)),
+                Ok(live) => Some(live),
+                Err(refusal) if refusal.code == 404 => None,
+                Err(refusal) => return Err(self.refused(&refusal)),
             };
-            let last = plan::last_applied(&live);
-            let Some(changes) = plan::three_way(last.as_ref(), &live, self.wanted) else {
-                return Ok(self.applied(Change::Unchanged, Vec::new()));
-            };
-            let url = format!("{path}?{}", self.parameters());
-            let answer = self.connection.write(Method::PATCH, &url, "application/merge-patch+json", &changes).await?;
-            let warnings = answer.warnings.clone();
-            match answer.accepted() {
-                Ok(_) => return Ok(self.applied(Change::Configured, warnings)),
-                // Changed or deleted in between: look again.
-                Err(refusal) if refusal.code == 409 || refusal.code == 404 => {}
-                Err(refusal) => return Err(self.refused(refusal)),
+            if let Some(applied) = self.attempt(&path, live.as_ref()).await? {
+                return Ok(applied);
             }
         }
         let message = format!("others kept changing it; gave up after {MAX_ATTEMPTS} attempts");
         Err(ApplyError::Object(vec![self.manifest.problem(self.named(&message))]))
     }
 
-    /// Creates the object; `None` if it is there by now.
-    async fn create(&self, collection: &str) -> Result<Option<Applied>, ApplyError> {
-        let url = format!("{collection}?{}", self.parameters());
-        for attempt in 0..2 {
-            let answer = self.connection.write(Method::POST, &url, "application/json", self.wanted).await?;
-            let warnings = answer.warnings.clone();
-            match answer.accepted() {
-                Ok(_) => return Ok(Some(self.applied(Change::Created, warnings))),
-                Err(refusal) if refusal.code == 409 && refusal.reason == "AlreadyExists" => return Ok(None),
-                Err(refusal) if refusal.code == 404 && refusal.details.kind == "namespaces" => {
-                    let missing = format!("namespace {:?} is missing", refusal.details.name);
-                    if !self.rules.create_namespace {
-                        let message = format!("{missing}; --create-namespace makes it");
-                        return Err(ApplyError::Object(vec![self.manifest.problem(self.named(&message))]));
-                    }
-                    if self.rules.dry_run {
-                        let message = format!("{missing}, and a dry run does not make it");
-                        return Err(ApplyError::Object(vec![self.manifest.problem(self.named(&message))]));
-                    }
-                    if attempt == 0 {
-                        self.create_namespace(&refusal.details.name).await?;
-                    }
-                }
-                Err(refusal) => return Err(self.refused(refusal)),
+    /// Applies over what is there; `None` if that is something else by now.
+    async fn attempt(&self, path: &str, live: Option<&Value>) -> Result<Option<Applied>, ApplyError> {
+        let mut migrated = None;
+        if let Some(live) = live
+            && !self.rules.dry_run
+            && let Some(patch) = migrate::patch(live, &self.rules.manager)
+        {
+            let url = format!("{path}?fieldManager={}", escape(&self.rules.manager));
+            match self.connection.write(Method::PATCH, &url, "application/json-patch+json", &patch).await?.accepted() {
+                Ok(object) => migrated = Some(object),
+                Err(refusal) if refusal.code == 409 || refusal.code == 404 => return Ok(None),
+                Err(refusal) => return Err(self.refused(&refusal)),
             }
         }
-        Err(ApplyError::Stop(anyhow!("the namespace was made and is missing again").into()))
+        let mut wanted = self.wanted.clone();
+        if let Some(id) = self.membership(live)? {
+            member::set_label(&mut wanted, &id);
+        }
+        // Of this very version: so it is known what changed, and nobody's membership is taken over unseen.
+        let pinned = live.is_some() && version(self.wanted).is_none();
+        if let Some(object) = migrated.as_ref().or(live)
+            && pinned
+        {
+            wanted["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+        }
+        let answer = self.patch(path, &wanted, self.rules.force).await?;
+        let (created, warnings) = (answer.code == StatusCode::CREATED, answer.warnings.clone());
+        let after = match answer.accepted() {
+            Ok(after) => after,
+            Err(refusal) if self.would_be_migrated(live, &refusal) => {
+                match self.patch(path, &wanted, true).await?.accepted() {
+                    Ok(after) => after,
+                    Err(refusal) => return self.not_applied(&refusal, pinned, &wanted).await,
+                }
+            }
+            Err(refusal) => return self.not_applied(&refusal, pinned, &wanted).await,
+        };
+        if created && self.rules.dry_run && self.subject.resource.kind == "Namespace" {
+            self.rules.promised().insert(self.manifest.name().to_owned());
+        }
+        let changed = |live: &Value| {
+            if self.rules.dry_run { *live != after } else { version(live) != version(&after) }
+        };
+        let change = match live {
+            _ if created => Change::Created,
+            Some(live) if !changed(live) => Change::Unchanged,
+            _ => Change::Configured,
+        };
+        let after = match live {
+            Some(live) if self.rules.dry_run && migrate::patch(live, &self.rules.manager).is_some() => {
+                migrate::without_what_left(live, self.wanted, after)
+            }
+            _ => after,
+        };
+        Ok(Some(self.applied(change, warnings, live, after)))
+    }
+
+    async fn patch(&self, path: &str, wanted: &Value, force: bool) -> Result<Answer, ApplyError> {
+        let dry_run = if self.rules.dry_run { "&dryRun=All" } else { "" };
+        let manager = escape(&self.rules.manager);
+        let url = format!("{path}?fieldManager={manager}&force={force}&fieldValidation=Strict{dry_run}");
+        Ok(self.connection.write(Method::PATCH, &url, APPLY_PATCH, wanted).await?)
+    }
+
+    /// A dry run cannot migrate; but the real one would, and then what client-side apply owns is no conflict.
+    fn would_be_migrated(&self, live: Option<&Value>, refusal: &Refusal) -> bool {
+        let conflicts = conflicts::of(refusal);
+        let mine = live.map(migrate::owners).unwrap_or_default();
+        self.rules.dry_run && !conflicts.is_empty() && conflicts.iter().all(|conflict| mine.contains(&conflict.owner))
+    }
+
+    /// What a refusal means: look again (`None`), or an error; in a dry run a missing namespace may be none.
+    async fn not_applied(
+        &self,
+        refusal: &Refusal,
+        pinned: bool,
+        wanted: &Value,
+    ) -> Result<Option<Applied>, ApplyError> {
+        let conflicts = conflicts::of(refusal);
+        if !conflicts.is_empty() {
+            let count = match conflicts.len() {
+                1 => "a field".to_owned(),
+                many => format!("{many} fields"),
+            };
+            let problem = self.manifest.problem(self.named(&format!("others own {count} that it would change")));
+            let object = self.subject.resource.object(self.manifest.name());
+            return Err(ApplyError::Conflict { problem, object, conflicts });
+        }
+        // Changed, deleted or made in between: look again.
+        if refusal.code == 409 && pinned {
+            return Ok(None);
+        }
+        if refusal.code == 404 && refusal.details.kind == "namespaces" {
+            let namespace = &refusal.details.name;
+            let missing = format!("namespace {namespace:?} is missing");
+            if self.rules.dry_run && (self.rules.create_namespace || self.rules.promised().contains(namespace)) {
+                let warning = self.named("not checked: its namespace is not there yet");
+                return Ok(Some(self.applied(Change::Created, vec![warning], None, wanted.clone())));
+            }
+            if !self.rules.create_namespace {
+                let message = format!("{missing}; --create-namespace makes it");
+                return Err(ApplyError::Object(vec![self.manifest.problem(self.named(&message))]));
+            }
+            self.create_namespace(namespace).await?;
+            return Ok(None);
+        }
+        Err(self.refused(refusal))
     }
 
     async fn create_namespace(&self, name: &str) -> Result<(), ApplyError> {
@@ -182,29 +264,51 @@ impl Target<'_> {
             Ok(_) => Ok(()),
             // Another object of this run, or another person, made it.
             Err(refusal) if refusal.code == 409 => Ok(()),
-            Err(refusal) => Err(self.refused(refusal)),
+            Err(refusal) => Err(self.refused(&refusal)),
         }
     }
 
-    fn parameters(&self) -> String {
-        let dry_run = if self.rules.dry_run { "&dryRun=All" } else { "" };
-        format!("fieldManager=dropmate&fieldValidation=Strict{dry_run}")
+    /// The ApplySet that the object is to be a member of. A member that is applied by itself stays one.
+    fn membership(&self, live: Option<&Value>) -> Result<Option<String>, ApplyError> {
+        if !self.subject.may_be_member() {
+            return Ok(None);
+        }
+        let held = live.and_then(label);
+        let Some(wanted) = &self.rules.set else {
+            let own = live.is_some_and(|live| owns_label(live, &self.rules.manager));
+            return Ok(held.filter(|_| own).map(str::to_owned));
+        };
+        match held {
+            Some(other) if other != wanted => {
+                let message = format!(
+                    "is a member of another ApplySet ({other}): apply it with that one alone, or take the label {PART_OF} off it first"
+                );
+                Err(ApplyError::Object(vec![self.manifest.problem(self.named(&message))]))
+            }
+            _ => Ok(Some(wanted.clone())),
+        }
     }
 
     fn named(&self, message: &str) -> String {
-        format!("{}: {message}", self.resource.object(self.manifest.name()))
+        format!("{}: {message}", self.subject.resource.object(self.manifest.name()))
     }
 
-    fn applied(&self, change: Change, warnings: Vec<String>) -> Applied {
-        Applied { object: self.resource.object(self.manifest.name()), change, warnings }
+    fn applied(&self, change: Change, warnings: Vec<String>, live: Option<&Value>, after: Value) -> Applied {
+        Applied {
+            object: self.subject.resource.object(self.manifest.name()),
+            namespace: self.subject.namespace.clone(),
+            change,
+            warnings,
+            states: self.rules.states.then(|| (live.cloned().unwrap_or_default(), after)),
+        }
     }
 
     /// A refusal of this object, told field by field on the lines where the fields stand.
-    fn refused(&self, refusal: Refusal) -> ApplyError {
+    fn refused(&self, refusal: &Refusal) -> ApplyError {
         if matches!(refusal.code, 401 | 429 | 500..) {
-            return ApplyError::Stop(refusal.into());
+            return ApplyError::Stop(refusal.clone().into());
         }
-        let fields = complaints(&refusal);
+        let fields = complaints(refusal);
         if fields.is_empty() {
             return ApplyError::Object(vec![self.manifest.problem(self.named(&refusal.to_string()))]);
         }
@@ -215,44 +319,6 @@ impl Target<'_> {
     }
 }
 
-/// Field and message of everything a refusal complains about.
-fn complaints(refusal: &Refusal) -> Vec<(String, String)> {
-    let causes = refusal.details.causes.iter().filter(|cause| !cause.field.is_empty());
-    let named: Vec<_> = causes.map(|cause| (cause.field.clone(), cause.message.clone())).collect();
-    if !named.is_empty() {
-        return named;
-    }
-    // Strict decoding names its fields in the message alone: `unknown field "spec.bogus", duplicate field "spec.x"`.
-    let mut found = Vec::new();
-    for what in ["unknown field", "duplicate field"] {
-        for part in refusal.message.split(&format!("{what} \"")).skip(1) {
-            if let Some((field, _)) = part.split_once('"') {
-                found.push((field.to_owned(), what.to_owned()));
-            }
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::connection::{RefusalCause, RefusalDetails};
-
-    #[test]
-    fn strict_decoding_errors_are_told_field_by_field() {
-        let message = "Order in version \"v1\" cannot be handled as a Order: strict decoding error: \
-                       unknown field \"spec.bogus\", unknown field \"spec.pickup.adress\"";
-        let refusal = Refusal { code: 400, message: message.to_owned(), ..Refusal::default() };
-        let fields: Vec<_> = complaints(&refusal).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["spec.bogus", "spec.pickup.adress"]);
-    }
-
-    #[test]
-    fn causes_are_told_field_by_field() {
-        let cause = RefusalCause { field: "spec.priority".to_owned(), message: "Invalid value".to_owned() };
-        let details = Box::new(RefusalDetails { causes: vec![cause], ..RefusalDetails::default() });
-        let refusal = Refusal { code: 422, details, ..Refusal::default() };
-        assert_eq!(complaints(&refusal), [("spec.priority".to_owned(), "Invalid value".to_owned())]);
-    }
+fn version(object: &Value) -> Option<&str> {
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str)
 }

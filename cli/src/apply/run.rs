@@ -1,181 +1,147 @@
-//! A whole run: files read as they are sent, many objects in flight, results in the order of the files.
+//! A whole run: files read as they are sent, many objects in flight, results in the order of the files, and at the end
+//! what has left the files.
 
-use std::{collections::HashSet, io::IsTerminal as _, sync::Arc, thread, time::Duration};
+use std::collections::HashSet;
 
+use anyhow::anyhow;
 use futures::{StreamExt as _, stream::FuturesOrdered};
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::one::{self, Applied, ApplyError, Change, Rules};
+use super::{
+    one::{self, Applied, ApplyError, Rules},
+    prune::{self, Pruning},
+    read::{Pass, read},
+    report::Report,
+    set::{self, Held, Places},
+    subject::subject,
+};
 use crate::{
     connection::Connection,
     failure::{Failure, Outcome},
     kinds::Kinds,
-    manifest::{Documents, Input, Manifest, Problem, manifests},
-    output::{self, Format},
+    manifest::{Input, Manifest, Problem},
+    output::Format,
 };
 
 /// How many objects are sent at once: enough to fill the server's grouped writes, few enough to be a good neighbour.
 const IN_FLIGHT: usize = 16;
-/// How many objects are read ahead. With [`crate::manifest::MAX_DOCUMENT_BYTES`] it bounds the memory.
-const READ_AHEAD: usize = 16;
-/// How often the progress is drawn.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+/// How many object names are remembered to keep the same one from flying twice; they are all forgotten at a barrier.
+const MAX_KEYS: usize = 1024;
 
 /// How to apply.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Options {
+    /// As whom fields are owned.
+    pub(crate) manager: String,
+    /// Take over fields that others own.
+    pub(crate) force: bool,
     /// Make namespaces that are missing.
     pub(crate) create_namespace: bool,
     /// Let the server check everything and keep nothing.
     pub(crate) dry_run: bool,
+    /// Tell the lines that would change; only with `dry_run`.
+    pub(crate) diff: bool,
+    /// The ApplySet that objects become members of.
+    pub(crate) applyset: Option<String>,
+    /// Delete members that have left the manifests.
+    pub(crate) prune: bool,
+    /// Do so even if the manifests hold no objects at all.
+    pub(crate) allow_empty: bool,
     /// How to print.
     pub(crate) format: Format,
 }
 
-/// What happened, for programs.
-#[derive(Debug, Default, Serialize)]
-struct Report {
-    objects: Vec<ReportedObject>,
-    errors: Vec<ReportedError>,
-}
-
-#[derive(Debug, Serialize)]
-struct ReportedObject {
-    object: String,
-    change: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-struct ReportedError {
-    file: String,
-    line: Option<usize>,
-    message: String,
-}
-
-/// Applies all inputs. A bad object does not keep the others out; the end says how many there were.
+/// Applies or compares all inputs. A bad object does not keep the others out; the end says how many there were.
 pub(crate) async fn run(connection: &Connection, inputs: Vec<Input>, options: Options) -> Outcome {
-    let mut run = Run::new(options);
-    let kinds = Kinds::default();
-    let rules = Rules { create_namespace: options.create_namespace, dry_run: options.dry_run };
-
-    // Namespaces first, wherever they stand. Standard input comes only once, so there they go in as they come.
-    let namespaces = read(&inputs, Pass::Namespaces);
-    run.drain(connection, &kinds, rules, namespaces).await?;
-    let rest = read(&inputs, Pass::Rest);
-    run.drain(connection, &kinds, rules, rest).await?;
-    run.finish()
-}
-
-/// Which objects a pass over the inputs is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pass {
-    Namespaces,
-    Rest,
-}
-
-/// Reads the inputs on a thread of its own, since files and standard input block.
-fn read(inputs: &[Input], pass: Pass) -> mpsc::Receiver<Result<Manifest, Problem>> {
-    let (sender, receiver) = mpsc::channel(READ_AHEAD);
-    let inputs: Vec<Input> = inputs.iter().filter(|input| pass == Pass::Rest || !comes_once(input)).cloned().collect();
-    thread::spawn(move || {
-        for input in inputs {
-            if read_one(&input, pass, &sender).is_none() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
-/// Reads one input; `None` when nobody listens any more.
-fn read_one(input: &Input, pass: Pass, sender: &mpsc::Sender<Result<Manifest, Problem>>) -> Option<()> {
-    let name = input.name();
-    let send = |item| sender.blocking_send(item).ok();
-    let whole = |message: String| Problem { file: name.as_str().into(), line: None, message };
-    let reader = match input.open() {
-        Ok(reader) => reader,
-        Err(error) if pass == Pass::Rest => return send(Err(whole(format!("cannot be read: {error}")))),
-        Err(_) => return Some(()),
+    let rules = Rules {
+        manager: options.manager.clone(),
+        force: options.force,
+        create_namespace: options.create_namespace,
+        dry_run: options.dry_run,
+        states: options.diff,
+        set: options.applyset.as_deref().map(|name| set::id(name, &connection.namespace)),
+        ..Rules::default()
     };
-    let mut empty = true;
-    for document in Documents::new(&name, reader) {
-        empty = false;
-        let objects = match document {
-            Ok(document) if pass == Pass::Namespaces && !document.text.contains("Namespace") => continue,
-            Ok(document) => manifests(document),
-            Err(problem) => vec![Err(problem)],
-        };
-        for object in objects {
-            let is_namespace = object.as_ref().is_ok_and(|object| object.kind() == "Namespace");
-            let wanted = match pass {
-                Pass::Namespaces => is_namespace,
-                Pass::Rest => !is_namespace || comes_once(input),
-            };
-            if wanted {
-                send(object)?;
-            }
-        }
+    let mut run = Run {
+        connection,
+        kinds: Kinds::default(),
+        report: Report::new(options.format, options.diff, options.dry_run),
+        options,
+        rules: &rules,
+        held: None,
+        members: HashSet::new(),
+        places: Places::default(),
+    };
+    let whole = tokio::select! {
+        whole = run.whole(&inputs) => whole,
+        // Others may have the set at once.
+        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted").into()),
+    };
+    if let Some(held) = run.held.take() {
+        held.release().await;
     }
-    if empty && pass == Pass::Rest {
-        send(Err(whole("holds no objects; is it empty?".to_owned())))?;
-    }
-    Some(())
+    run.end(whole)
 }
 
-/// Only a plain file can be read twice; a pipe under a name (`<(…)`) comes once, like standard input.
-fn comes_once(input: &Input) -> bool {
-    !matches!(input, Input::File(path) if path.is_file())
-}
-
-struct Run {
+struct Run<'a> {
+    connection: &'a Connection,
+    kinds: Kinds,
     options: Options,
+    rules: &'a Rules,
     report: Report,
-    progress: ProgressBar,
-    failed: usize,
-    done: usize,
+    /// The ApplySet, from the first member on.
+    held: Option<Held>,
+    /// The keys of all members in the manifests, however they fare. Only with an ApplySet.
+    members: HashSet<String>,
+    /// Where they are.
+    places: Places,
 }
 
-impl Run {
-    fn new(options: Options) -> Self {
-        let progress = if std::io::stderr().is_terminal() { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        progress.set_style(
-            ProgressStyle::with_template("{spinner} {pos} objects applied, {per_sec}, {elapsed}")
-                .unwrap_or_else(|_| ProgressStyle::default_spinner()),
-        );
-        progress.enable_steady_tick(PROGRESS_INTERVAL);
-        Self { options, report: Report::default(), progress, failed: 0, done: 0 }
+impl Run<'_> {
+    async fn whole(&mut self, inputs: &[Input]) -> Outcome {
+        let namespaces = read(inputs, Pass::Namespaces);
+        self.drain(namespaces).await?;
+        let rest = read(inputs, Pass::Rest { empty: self.options.allow_empty });
+        self.drain(rest).await?;
+        self.settle().await
     }
 
     /// Applies what arrives, [`IN_FLIGHT`] at a time, and tells of each in the order of arrival.
-    async fn drain(
-        &mut self,
-        connection: &Connection,
-        kinds: &Kinds,
-        rules: Rules,
-        mut manifests: mpsc::Receiver<Result<Manifest, Problem>>,
-    ) -> Outcome {
+    async fn drain(&mut self, mut manifests: mpsc::Receiver<Result<Manifest, Problem>>) -> Outcome {
         let mut flying = FuturesOrdered::new();
         let mut keys = HashSet::new();
+        let (connection, rules) = (self.connection, self.rules);
         while let Some(next) = manifests.recv().await {
             let manifest = match next {
                 Ok(manifest) => manifest,
                 Err(problem) => {
                     self.land_all(&mut flying).await?;
-                    self.problem(&problem);
+                    self.report.problem(&problem);
+                    continue;
+                }
+            };
+            let subject = match subject(connection, &self.kinds, &manifest).await {
+                Ok(subject) => subject,
+                Err(error) => {
+                    self.land_all(&mut flying).await?;
+                    self.landed(Err(error))?;
                     continue;
                 }
             };
             // The same object twice, or a namespace that others may wait for: first let everything land.
-            let key = key(&manifest);
+            let kind = subject.resource.group_kind();
+            let key = prune::key(&kind, subject.namespace.as_deref(), manifest.name());
             let barrier = manifest.kind() == "Namespace";
             if barrier || keys.contains(&key) {
                 self.land_all(&mut flying).await?;
                 keys.clear();
             }
+            if rules.set.is_some() && subject.may_be_member() {
+                self.join(&kind, subject.namespace.as_deref(), key.clone()).await?;
+            }
             keys.insert(key);
-            flying.push_back(one::apply(connection, kinds, rules, manifest));
+            flying.push_back(one::apply(connection, rules, subject, manifest));
             if barrier {
                 self.land_all(&mut flying).await?;
                 keys.clear();
@@ -192,6 +158,23 @@ impl Run {
         self.land_all(&mut flying).await
     }
 
+    /// Keeps in the ApplySet that there may be such a member, before there is.
+    async fn join(&mut self, kind: &str, namespace: Option<&str>, key: String) -> Outcome {
+        self.members.insert(key);
+        if self.places.add(kind, namespace) && !self.options.dry_run {
+            self.held().await?.grow(kind, namespace).await?;
+        }
+        Ok(())
+    }
+
+    async fn held(&mut self) -> Outcome<&Held> {
+        let held = match self.held.take() {
+            Some(held) => held,
+            None => Held::take(self.connection, self.options.applyset.as_deref().unwrap_or_default()).await?,
+        };
+        Ok(self.held.insert(held))
+    }
+
     async fn land_all<F>(&mut self, flying: &mut FuturesOrdered<F>) -> Outcome
     where
         F: Future<Output = Result<Applied, ApplyError>>,
@@ -204,80 +187,84 @@ impl Run {
 
     fn landed(&mut self, landed: Result<Applied, ApplyError>) -> Outcome {
         match landed {
-            Ok(applied) => {
-                self.done += 1;
-                self.progress.inc(1);
-                self.applied(&applied);
-                Ok(())
-            }
-            Err(ApplyError::Object(problems)) => {
-                for problem in &problems {
-                    self.problem(problem);
-                }
-                Ok(())
+            Ok(applied) => self.report.applied(&applied)?,
+            Err(ApplyError::Object(problems)) => problems.iter().for_each(|problem| self.report.problem(problem)),
+            Err(ApplyError::Conflict { problem, object, conflicts }) => {
+                self.report.conflict(&problem, &object, &conflicts);
             }
             Err(ApplyError::Stop(failure)) => {
-                self.progress.finish_and_clear();
-                if self.options.format == Format::Json {
-                    output::json(&self.report);
-                }
-                Err(match failure {
+                return Err(match failure {
                     Failure::Unknown(error) => {
-                        Failure::Unknown(error.context(format!("stopped after {} objects", self.done)))
+                        Failure::Unknown(error.context(format!("stopped after {} objects", self.report.done)))
                     }
-                    no @ Failure::No(_) => no,
-                })
+                    no => no,
+                });
             }
         }
+        Ok(())
     }
 
-    fn applied(&mut self, applied: &Applied) {
-        let Applied { object, change, warnings } = applied;
-        self.progress.suspend(|| {
-            for warning in warnings {
-                output::note(format!("Warning: {warning}"));
+    /// Prunes after a whole run, and lets the ApplySet know where its members are now.
+    async fn settle(&mut self) -> Outcome {
+        let Some(name) = self.options.applyset.clone() else { return Ok(()) };
+        if self.report.failed > 0 {
+            if self.options.prune {
+                self.report.note("nothing is pruned, since not all manifests are in place");
             }
-            if self.options.format == Format::Text {
-                let dry_run = if self.options.dry_run { " (server dry run)" } else { "" };
-                let word = match change {
-                    Change::Created => output::painted("created", anstyle::AnsiColor::Green),
-                    Change::Configured => output::painted("configured", anstyle::AnsiColor::Yellow),
-                    Change::Unchanged => "unchanged".to_owned(),
-                };
-                output::line(format!("{object} {word}{dry_run}"));
+            return Ok(());
+        }
+        if self.options.prune && self.members.is_empty() && !self.options.allow_empty {
+            return Err(Failure::No(format!(
+                "the manifests hold no objects; nothing is pruned. To delete all members of ApplySet {name:?}, add --allow-empty"
+            )));
+        }
+        let recorded = if self.options.dry_run {
+            set::look(self.connection, &name).await?.unwrap_or_default()
+        } else {
+            self.held().await?.places().await
+        };
+        let mut left = recorded.clone();
+        let mut count = None;
+        if self.options.prune {
+            let id = set::id(&name, &self.connection.namespace);
+            let pruning = Pruning {
+                connection: self.connection,
+                kinds: &self.kinds,
+                id: &id,
+                manager: &self.options.manager,
+                wanted: &self.members,
+                held: self.held.as_ref(),
+                only_tell: self.options.diff,
+            };
+            let kept;
+            (left, kept) = pruning.run(&recorded, &mut self.report).await?;
+            count = Some(self.members.len() + kept);
+            for kind in &self.places.kinds {
+                left.add(kind, None);
             }
-        });
-        if self.options.format == Format::Json {
-            self.report.objects.push(ReportedObject { object: object.clone(), change: change.word() });
+            left.namespaces.extend(self.places.namespaces.iter().cloned());
+        }
+        match self.held.take() {
+            Some(held) => held.finish(&left, count).await,
+            None => Ok(()),
         }
     }
 
-    fn problem(&mut self, problem: &Problem) {
-        self.failed += 1;
-        self.progress.suspend(|| output::error(problem.to_string()));
-        if self.options.format == Format::Json {
-            let Problem { file, line, message } = problem;
-            let error = ReportedError { file: Arc::clone(file).to_string(), line: *line, message: message.clone() };
-            self.report.errors.push(error);
+    fn end(self, whole: Outcome) -> Outcome {
+        self.report.finish();
+        match whole {
+            // Of a diff, 1 is an answer.
+            Err(Failure::No(why)) if self.options.diff => return Err(anyhow!(why).into()),
+            whole => whole?,
+        }
+        let Report { failed, done, different, .. } = self.report;
+        let errors = if failed == 1 { "1 error".to_owned() } else { format!("{failed} errors") };
+        match (self.options.diff, failed) {
+            (true, 0) if different == 0 => Ok(()),
+            (true, 0) => Err(Failure::Different),
+            (true, _) => Err(anyhow!("{errors}; what would change cannot be told").into()),
+            (false, 0) => Ok(()),
+            (false, _) => Err(Failure::No(format!("{errors}; {done} objects are in place"))),
         }
     }
-
-    fn finish(self) -> Outcome {
-        self.progress.finish_and_clear();
-        if self.options.format == Format::Json {
-            output::json(&self.report);
-        }
-        match (self.failed, self.done) {
-            (0, _) => Ok(()),
-            (1, done) => Err(Failure::No(format!("1 error; {done} objects are in place"))),
-            (failed, done) => Err(Failure::No(format!("{failed} errors; {done} objects are in place"))),
-        }
-    }
-}
-
-/// How many object names are remembered to keep the same one from flying twice; they are all forgotten at a barrier.
-const MAX_KEYS: usize = 1024;
-
-fn key(manifest: &Manifest) -> String {
-    [manifest.api_version(), manifest.kind(), manifest.namespace().unwrap_or_default(), manifest.name()].join("\0")
 }

@@ -104,7 +104,9 @@ pub(super) async fn set(connection: &Connection, name: &str, suspended: bool, tr
         return Ok(());
     }
     let change = json!({"spec": {"suspended": suspended}});
-    let path = format!("{path}{}", trial.query());
+    // A name of its own: who applies manifests hears from whom a suspension is.
+    let dry_run = if trial.is_dry() { "&dryRun=All" } else { "" };
+    let path = format!("{path}?fieldManager=dropmate-cordon{dry_run}");
     connection.write(Method::PATCH, &path, "application/merge-patch+json", &change).await?.accepted()?;
     output::line(format!("driver/{name} {done}{}", trial.remark()));
     Ok(())

@@ -155,7 +155,7 @@ async fn by_manifest(
     problems: &mut Vec<Problem>,
 ) -> Outcome<Vec<Doomed>> {
     let mut found: Vec<Manifest> = Vec::new();
-    for input in manifest::inputs(&args.filename, args.recursive)? {
+    for input in manifest::inputs(&args.filename, args.recursive, false)? {
         for document in Documents::new(&input.name(), input.open()?) {
             let objects = document.map_or_else(|problem| vec![Err(problem)], manifests);
             for object in objects {

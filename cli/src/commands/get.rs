@@ -4,8 +4,10 @@ use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+mod at;
 mod watch;
 
+use self::at::At;
 use crate::{
     connection::{Connection, ConnectionArgs, Refusal, escape},
     failure::{Failure, Outcome},
@@ -23,7 +25,9 @@ Examples:
   dropmate get orders -A -w                             # follow every change; survives a restart of the server
   dropmate get orders --field-selector status.phase=Ready -o name
   dropmate get drivers,depots -l team=north -o wide
-  dropmate get order/o-1 driver/sam")]
+  dropmate get order/o-1 driver/sam
+  dropmate get orders --at 10m                          # as they were ten minutes ago
+  dropmate get order o-1 --at 2026-11-23T12:00:00Z -o yaml")]
 pub(crate) struct GetArgs {
     /// Kind and names: `orders`, `order o-1 o-2`, `order/o-1 driver/sam`, `orders,drivers`.
     #[arg(value_name = "KIND NAME", required = true)]
@@ -43,6 +47,9 @@ pub(crate) struct GetArgs {
     /// Only objects with these fields: `status.phase=Ready`.
     #[arg(long)]
     field_selector: Option<String>,
+    /// As it was: at a time (RFC 3339), so long ago (`10m`), or at a resourceVersion (`dropmate history` tells them).
+    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
+    at: Option<At>,
     /// Leave the headings out.
     #[arg(long)]
     no_headers: bool,
@@ -178,7 +185,7 @@ async fn tables(connection: &Connection, targets: &[Target], args: &GetArgs, mis
         let mut widths = Vec::new();
         let mut columns = Value::Null;
         let mut first = true;
-        for query in queries(connection, target, args)? {
+        for query in queries(connection, target, args).await? {
             let mut next = Some(query);
             while let Some(path) = next.take() {
                 let table = match connection.get_table(&path).await?.accepted() {
@@ -187,8 +194,12 @@ async fn tables(connection: &Connection, targets: &[Target], args: &GetArgs, mis
                         missing.push(refusal);
                         continue;
                     }
-                    Err(refusal) => return Err(refusal.into()),
+                    Err(refusal) => return Err(refused(connection, target, args, refusal).await),
                 };
+                if absent(&table, "rows", target, args) {
+                    missing.push(not_there(&path, target));
+                    continue;
+                }
                 if table["columnDefinitions"].is_array() {
                     columns = table["columnDefinitions"].clone();
                 }
@@ -227,11 +238,12 @@ async fn objects(
     missing: &mut Vec<Refusal>,
 ) -> Outcome<Vec<Value>> {
     let mut found = Vec::new();
-    for query in queries(connection, target, args)? {
+    for query in queries(connection, target, args).await? {
         let mut next = Some(query);
         while let Some(path) = next.take() {
             match connection.get(&path).await?.accepted() {
-                Ok(mut list) if list["items"].is_array() && target.names.is_empty() => {
+                Ok(list) if absent(&list, "items", target, args) => missing.push(not_there(&path, target)),
+                Ok(mut list) if list["items"].is_array() && (target.names.is_empty() || args.at.is_some()) => {
                     next = following(&list, &path);
                     if let Value::Array(items) = list["items"].take() {
                         // The items of a list leave out what the list says once.
@@ -244,18 +256,46 @@ async fn objects(
                 }
                 Ok(object) => found.push(object),
                 Err(refusal) if refusal.code == 404 && !target.names.is_empty() => missing.push(refusal),
-                Err(refusal) => return Err(refusal.into()),
+                Err(refusal) => return Err(refused(connection, target, args, refusal).await),
             }
         }
     }
     Ok(found)
 }
 
+/// A refusal of a list; of one at a moment that is gone, with the oldest that is there.
+async fn refused(connection: &Connection, target: &Target, args: &GetArgs, refusal: Refusal) -> Failure {
+    match &args.at {
+        Some(at) if refusal.code == 410 => at.gone(connection, &target.resource).await,
+        _ => refusal.into(),
+    }
+}
+
+/// Whether an object that was asked for by name was not there at the moment asked for.
+fn absent(list: &Value, items: &str, target: &Target, args: &GetArgs) -> bool {
+    args.at.is_some() && !target.names.is_empty() && list[items].as_array().is_none_or(Vec::is_empty)
+}
+
+/// As the server would have said it then. The name stands in the path.
+fn not_there(path: &str, target: &Target) -> Refusal {
+    let name = target.names.iter().find(|name| path.contains(&field_of(name))).map_or("", String::as_str);
+    let message = format!("{} {name:?} not found at that time", target.resource.plural);
+    Refusal { code: 404, message, ..Refusal::default() }
+}
+
+fn field_of(name: &str) -> String {
+    format!("fieldSelector={}&", escape(&format!("metadata.name={name}")))
+}
+
 /// One path for the whole list, or one for each name.
-fn queries(connection: &Connection, target: &Target, args: &GetArgs) -> Outcome<Vec<String>> {
+async fn queries(connection: &Connection, target: &Target, args: &GetArgs) -> Outcome<Vec<String>> {
     let collection = target.resource.path(args.namespace(connection));
+    let at = match &args.at {
+        Some(at) => at.query(connection, &target.resource).await?,
+        None => String::new(),
+    };
     if target.names.is_empty() {
-        return Ok(vec![format!("{collection}?limit={PAGE}{}", args.selectors())]);
+        return Ok(vec![format!("{collection}?limit={PAGE}{}{at}", args.selectors())]);
     }
     if args.all_namespaces && target.resource.namespaced {
         return Err(anyhow!("an object cannot be named across all namespaces: leave out -A or the name").into());
@@ -263,5 +303,10 @@ fn queries(connection: &Connection, target: &Target, args: &GetArgs) -> Outcome<
     if !args.selectors().is_empty() {
         return Err(anyhow!("names and selectors do not go together").into());
     }
-    Ok(target.names.iter().map(|name| format!("{collection}/{}", escape(name))).collect())
+    let path = |name: &String| match at.as_str() {
+        "" => format!("{collection}/{}", escape(name)),
+        // Only lists can be read at a revision.
+        at => format!("{collection}?{}{}", field_of(name), at.trim_start_matches('&')),
+    };
+    Ok(target.names.iter().map(path).collect())
 }

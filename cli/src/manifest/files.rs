@@ -38,8 +38,9 @@ impl Input {
     }
 }
 
-/// The inputs that `-f` names, directories taken apart in the order of their file names.
-pub(crate) fn inputs(names: &[String], recursive: bool) -> anyhow::Result<Vec<Input>> {
+/// The inputs that `-f` names, directories taken apart in the order of their file names. `empty`: a directory without
+/// manifests is fine.
+pub(crate) fn inputs(names: &[String], recursive: bool, empty: bool) -> anyhow::Result<Vec<Input>> {
     let mut found = Vec::new();
     for name in names {
         if name == "-" {
@@ -56,7 +57,7 @@ pub(crate) fn inputs(names: &[String], recursive: bool) -> anyhow::Result<Vec<In
         if metadata.is_dir() {
             let before = found.len();
             directory(path, recursive, 0, &mut found)?;
-            if found.len() == before {
+            if found.len() == before && !empty {
                 bail!("{name}: no .yaml, .yml or .json files in this directory");
             }
         } else {
@@ -100,7 +101,7 @@ mod tests {
         std::fs::write(dir.path().join("sub/d.yaml"), "").unwrap();
         let root = dir.path().display().to_string();
         let names = |recursive| -> Vec<String> {
-            let found = inputs(std::slice::from_ref(&root), recursive).unwrap();
+            let found = inputs(std::slice::from_ref(&root), recursive, false).unwrap();
             found.iter().map(|input| input.name().replace(&root, "")).collect()
         };
         assert_eq!(names(false), ["/a.yml", "/b.yaml", "/c.json"]);

@@ -103,11 +103,25 @@ impl Server {
         run(command.arg("--kubeconfig").arg(self.kubeconfig()).args(args).stdin(Stdio::null()))
     }
 
+    /// The same with a variable set.
+    pub(crate) fn kubectl_with(&self, name: &str, value: &str, args: &[&str]) -> Ended {
+        let mut command = Command::new("kubectl");
+        command.arg("--cache-dir").arg(self.data.path().join("kubectl-cache")).env(name, value);
+        run(command.arg("--kubeconfig").arg(self.kubeconfig()).args(args).stdin(Stdio::null()))
+    }
+
     /// Applies a text and returns how that ended.
     pub(crate) fn apply(&self, name: &str, text: &[u8], flags: &[&str]) -> Ended {
         let path = self.data.path().join(name);
         std::fs::write(&path, text).expect("the data dir is writable");
         let mut command = self.dropmate(&["apply", "-f", name]);
+        run(command.args(flags).current_dir(self.data.path()))
+    }
+
+    /// Compares with a text and returns how that ended.
+    pub(crate) fn diff(&self, name: &str, text: &str, flags: &[&str]) -> Ended {
+        std::fs::write(self.data.path().join(name), text).expect("the data dir is writable");
+        let mut command = self.dropmate(&["diff", "-f", name]);
         run(command.args(flags).current_dir(self.data.path()))
     }
 

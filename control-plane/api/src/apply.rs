@@ -124,10 +124,14 @@ pub fn apply(
     let (root, scope) = (Some(schema.root()), writer.scope());
     let mut base = live.clone();
     let mut managers = Managers::read(&managers::take(&mut base)).unwrap_or_default();
-    if managers.0.is_empty() && !base.is_null() {
+    let config = scope.config(&named(patch, live));
+    let wanted = extract::extract(root, &config);
+    let mut own = wanted.clone();
+    scope.trim(&mut own);
+    // Who wants nothing meets nobody: a Namespace that was applied stays as it is when it is applied again.
+    if managers.0.is_empty() && !base.is_null() && !own.is_empty() {
         managers.adopt(writer.id(Operation::Update), scope.changes(root, &Value::Null, &base).added, writer.at);
     }
-    let config = scope.config(&named(patch, live));
     let merged = if base.is_null() { created(patch, &config) } else { merge::merge(root, base.clone(), &config) };
 
     let id = writer.id(Operation::Apply);
@@ -139,9 +143,8 @@ pub fn apply(
     }
     let mut last = before.map(|entry| entry.fields).unwrap_or_default();
     scope.trim(&mut last);
-    let mut wanted = extract::extract(root, &config);
     let mut owned = managers.owned(writer.api_version);
-    owned.union(wanted.clone());
+    owned.union(wanted);
     let mut object = remove::prune(root, merged, &last, &owned);
 
     let changes = scope.changes(root, &base, &object);
@@ -157,10 +160,9 @@ pub fn apply(
         }
     }
     managers.disown(writer.api_version, &[&set, &changes.removed]);
-    scope.trim(&mut wanted);
-    if !wanted.is_empty() {
+    if !own.is_empty() {
         let (version, time) = (writer.api_version.to_owned(), Some(writer.at.to_owned()));
-        managers.0.insert(id, managers::Entry { version, time, fields: wanted });
+        managers.0.insert(id, managers::Entry { version, time, fields: own });
     }
     if writer.manager == last_applied::KUBECTL && !scope.status {
         last_applied::keep_true(&mut object, patch);

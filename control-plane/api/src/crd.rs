@@ -46,7 +46,7 @@ pub fn crd(kind: &Kind) -> Value {
         let paths = kind.selectable_fields.iter().map(|field| json!({"jsonPath": format!(".{field}")}));
         version["selectableFields"] = paths.collect();
     }
-    json!({
+    let mut crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": kind.group_resource()},
@@ -63,7 +63,12 @@ pub fn crd(kind: &Kind) -> Value {
             "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
             "versions": [version],
         },
-    })
+    });
+    if kind.kind == "ApplySet" {
+        // kubectl takes only kinds with this label for the parents of its sets.
+        crd["metadata"]["labels"] = json!({crate::applyset::IS_PARENT: "true"});
+    }
+    crd
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! server; time arrives as an argument.
 
 pub mod apply;
+pub mod applyset;
 pub mod clock;
 pub mod common;
 pub mod crd;
@@ -19,6 +20,7 @@ pub mod schema;
 pub mod subresource;
 pub mod validation;
 
+pub use applyset::{ApplySet, ApplySetRun, ApplySetSpec, ApplySetStatus};
 pub use clock::Clock;
 pub use common::{Condition, Location, TimeWindow};
 pub use depot::{Depot, DepotSpec, DepotStatus};

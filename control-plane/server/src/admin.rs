@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, gateway::no_such_task, state::AppState};
+use crate::{archive, gateway::no_such_task, history, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -48,6 +48,9 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/clock", get(clock))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
+        .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
+        .route("/history/{resource}/{name}", get(history::of_cluster))
+        .route("/revisions", get(history::revision_at))
         .fallback(no_such_task)
         .with_state(state);
     Router::new().nest("/v1", tasks)

@@ -18,6 +18,7 @@ mod expiry;
 mod folder;
 mod garbage;
 mod gateway;
+mod history;
 mod kubeconfig;
 mod metrics;
 pub mod migrations;

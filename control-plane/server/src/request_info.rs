@@ -7,6 +7,8 @@ use dropmate_api::{
 };
 use http::{Method, Uri};
 
+use crate::history;
+
 /// A request to the resource API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResourceInfo {
@@ -24,7 +26,7 @@ impl ResourceInfo {
     pub(crate) fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
         let (group, version) = match parts.next()? {
-            "v1" => return Self::archived(method, &parts.map(decode).collect::<Vec<_>>()),
+            "v1" => return Self::past(method, &parts.map(decode).collect::<Vec<_>>()),
             "api" => (String::new(), parts.next()?),
             "apis" => (parts.next()?.to_owned(), parts.next()?),
             _ => return None,
@@ -63,14 +65,19 @@ impl ResourceInfo {
         })
     }
 
-    /// Who may read a kind may read its archive: `/v1/namespaces/NS/archive/RESOURCE[/NAME]`.
-    fn archived(method: &Method, parts: &[String]) -> Option<Self> {
+    /// Who may read a kind may read its archive and its history: `/v1/namespaces/NS/archive/RESOURCE[/NAME]`,
+    /// `/v1/namespaces/NS/history/RESOURCE/NAME`, `/v1/history/RESOURCE/NAME`.
+    fn past(method: &Method, parts: &[String]) -> Option<Self> {
         let (namespace, resource, name) = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["namespaces", namespace, "archive", resource] => (namespace, resource, None),
-            ["namespaces", namespace, "archive", resource, name] => (namespace, resource, Some(name)),
+            ["namespaces", namespace, "archive", resource] => (Some(namespace), resource, None),
+            ["namespaces", namespace, "archive" | "history", resource, name] => (Some(namespace), resource, Some(name)),
+            // A Namespace is in itself here as well.
+            ["history", resource @ "namespaces", name] => (Some(name), resource, Some(name)),
+            ["history", resource, name] => (None, resource, Some(name)),
             _ => return None,
         };
         let reads = matches!(*method, Method::GET | Method::HEAD);
+        let kind = history::named(resource);
         Some(Self {
             verb: if !reads {
                 "update"
@@ -79,11 +86,11 @@ impl ResourceInfo {
             } else {
                 "list"
             },
-            group: dropmate_api::GROUP.to_owned(),
+            group: kind.map_or(dropmate_api::GROUP, |kind| kind.group).to_owned(),
             version: dropmate_api::VERSION.to_owned(),
-            resource: resource.to_owned(),
+            resource: kind.map_or(resource, |kind| kind.plural).to_owned(),
             subresource: String::new(),
-            namespace: Some(namespace.to_owned()),
+            namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
         })
     }
@@ -183,6 +190,21 @@ mod tests {
             ("namespaces", Some("acme"), Some("acme"))
         );
         assert_eq!(info(&Method::GET, "/api/v1/namespaces/acme/events").unwrap().resource, "events");
+    }
+
+    #[test]
+    fn history_is_read_by_who_reads_the_object() {
+        let past = |path| info(&Method::GET, path).map(|info| (info.verb, info.group, info.resource, info.namespace));
+        let told = |group: &str, resource: &str, namespace: Option<&str>| {
+            Some(("get", group.to_owned(), resource.to_owned(), namespace.map(str::to_owned)))
+        };
+        assert_eq!(past("/v1/namespaces/a/history/orders/o"), told("dropmate.dev", "orders", Some("a")));
+        let lease = past("/v1/namespaces/a/history/leases.coordination.k8s.io/l");
+        assert_eq!(lease, told("coordination.k8s.io", "leases", Some("a")));
+        assert_eq!(past("/v1/namespaces/a/history/leases/l"), told("coordination.k8s.io", "leases", Some("a")));
+        assert_eq!(past("/v1/history/namespaces/a"), told("", "namespaces", Some("a")));
+        assert_eq!(past("/v1/namespaces/a/history/nothings/n"), told("dropmate.dev", "nothings", Some("a")));
+        assert_eq!(info(&Method::DELETE, "/v1/namespaces/a/history/orders/o").unwrap().verb, "update");
     }
 
     #[test]

@@ -20,6 +20,8 @@ mod garbage;
 mod garbage_starts;
 #[path = "it/gateway.rs"]
 mod gateway;
+#[path = "it/history.rs"]
+mod history;
 #[path = "it/hostile.rs"]
 mod hostile;
 #[path = "it/kubectl.rs"]

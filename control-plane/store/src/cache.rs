@@ -94,6 +94,11 @@ impl Cache {
         }
     }
 
+    /// The oldest revision at which a resource's state can be told.
+    pub(crate) fn floor(&self, resource: &str) -> Revision {
+        self.floors.get(resource).copied().unwrap_or(0)
+    }
+
     /// Whether a resource's state at a revision, and what changed after it, can still be told.
     pub(crate) fn check_floor(&self, resource: &str, asked: Revision) -> Result<(), ReadError> {
         match self.floors.get(resource) {

@@ -25,6 +25,10 @@ use crate::{
     writer::{self, Claim, Pending, Writer},
 };
 
+mod moment;
+
+pub use moment::Moment;
+
 /// A source of system time: entries of the log carry it.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -267,6 +271,13 @@ impl Store {
     /// far as the log does.
     pub async fn history(&self, key: &Key, after: Revision, limit: usize) -> Result<Vec<Entry>, ReadError> {
         Ok(self.inner.core.backend.history(key, after, limit).await?)
+    }
+
+    /// The oldest revision at which a resource's state can be told; 0 if nothing of it was ever removed. What is found in
+    /// the log before the call and is younger than this is whole.
+    pub async fn floor(&self, resource: &str) -> Result<Revision, ReadError> {
+        self.inner.core.refresh_floors().await?;
+        Ok(self.inner.core.cache().floor(resource))
     }
 
     /// The newest archived objects of a scope, or only those of a name, that left before a revision (`None`: all); newest

@@ -413,3 +413,12 @@ fn times_alone_are_no_difference() {
     assert!(same_but_times(&live, &later));
     assert!(!same_but_times(&live, &applied(&live, "b", &json!({"a": "1"}))));
 }
+
+#[test]
+fn who_wants_nothing_makes_nobody_a_manager() {
+    let bare = json!({"apiVersion": "x.dev/v1", "kind": "Thing", "metadata": {"name": "t"}});
+    let live =
+        json!({"apiVersion": "x.dev/v1", "kind": "Thing", "metadata": {"name": "t", "labels": {"by": "server"}}});
+    let again = apply(&schema(), &live, &bare, &writer("one", T2), false).unwrap();
+    assert_eq!(again, live);
+}

@@ -12,8 +12,8 @@ use super::{
     schemas,
 };
 use crate::{
-    Depot, DispatchPolicy, Driver, GROUP, Order, VERSION, depot::DepotStrategy, driver::DriverStrategy,
-    order::strategy::OrderStrategy, policy::DispatchPolicyStrategy, schema::Schema,
+    ApplySet, Depot, DispatchPolicy, Driver, GROUP, Order, VERSION, applyset::ApplySetStrategy, depot::DepotStrategy,
+    driver::DriverStrategy, order::strategy::OrderStrategy, policy::DispatchPolicyStrategy, schema::Schema,
 };
 
 /// The schema made by an expression, on first use and once.
@@ -26,7 +26,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 8] = [
+pub(super) static KINDS: [Kind; 9] = [
     Kind {
         group: "",
         version: "v1",
@@ -200,6 +200,22 @@ pub(super) static KINDS: [Kind; 8] = [
              without it, built-in defaults are."
         )),
         ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"], &DispatchPolicyStrategy)
+    },
+    Kind {
+        // Not among `all`: it is about objects of the shop, and none of them.
+        categories: &["dropmate"],
+        columns: &[
+            column("Members", "integer", ".status.members", "Objects in the set"),
+            column("Applied", "date", ".status.appliedAt", "When the last whole run ended"),
+            column("Running", "string", ".spec.run.holder", "Who is at work on it now"),
+        ],
+        storage: "applysets.dropmate.dev",
+        schema: schema!(schemas::ours(
+            &ApplySet::crd(),
+            "ApplySet keeps which objects one set of manifests has put here, so that `dropmate apply --prune` deletes what \
+             has left the manifests, and nothing else."
+        )),
+        ..ours("ApplySet", "applysets", "applyset", &[], &ApplySetStrategy)
     },
 ];
 

@@ -6,6 +6,7 @@ mod archive;
 mod compaction;
 mod guards;
 mod model;
+mod moments;
 mod reads;
 mod replicas;
 mod watches;
@@ -87,6 +88,12 @@ macro_rules! contract {
                 an_archived_name_can_be_used_again_and_both_are_found,
                 a_refused_archiving_leaves_nothing_in_the_archive,
                 the_archive_is_read_newest_first_and_in_pages,
+            }
+            moments {
+                each_moment_has_the_state_it_had,
+                a_quiet_time_after_the_floor_can_be_told,
+                a_moment_that_is_gone_is_told_with_the_oldest_that_is_there,
+                what_was_removed_for_its_size_is_not_told_wrongly,
             }
             model {
                 random_use_agrees_with_a_simple_model,
