@@ -108,7 +108,10 @@ impl Drop for Server {
 
 impl Cpu {
     pub(crate) fn since(self, before: Self) -> Self {
-        Self { server: self.server - before.server, database: self.database - before.database }
+        Self {
+            server: self.server.saturating_sub(before.server),
+            database: self.database.saturating_sub(before.database),
+        }
     }
 }
 

@@ -114,10 +114,10 @@ pub(crate) async fn write(server: &Server, start: Instant, writes: usize) -> Res
                 }
                 tokio::time::sleep_until(begun + Duration::from_micros(i as u64 * 1_000_000 / RATE)).await;
                 let sent = Instant::now();
-                let patch =
+                let body =
                     format!("{{\"metadata\":{{\"annotations\":{{\"sent\":\"{}\"}}}}}}", start.elapsed().as_micros());
                 let path = format!("{ORDERS}/order-{:06}", i % ORDERS_HELD);
-                client.call(Method::PATCH, &path, "application/merge-patch+json", Bytes::from(patch)).await?;
+                client.call(Method::PATCH, &path, "application/merge-patch+json", Bytes::from(body)).await?;
                 took.push(sent.elapsed());
             }
         });
@@ -139,7 +139,7 @@ impl Watcher {
     async fn open(server: &Server, version: &str, timed: bool, start: Instant) -> Result<Self> {
         let body = stream(server, version).await?;
         let (seen, took) = (Arc::<AtomicUsize>::default(), Arc::<std::sync::Mutex<Vec<Duration>>>::default());
-        let (counter, times) = (seen.clone(), took.clone());
+        let (lines, log) = (seen.clone(), took.clone());
         let task = tokio::spawn(async move {
             let (client, mut body) = body;
             let mut tail = Vec::new();
@@ -149,13 +149,13 @@ impl Watcher {
                 if timed {
                     let now = start.elapsed();
                     tail.extend_from_slice(data);
-                    let mut times = times.lock().expect("not poisoned");
+                    let mut log = log.lock().expect("not poisoned");
                     while let Some(end) = tail.iter().position(|byte| *byte == b'\n') {
-                        times.extend(sent(&tail[..end]).map(|sent| now.saturating_sub(sent)));
+                        log.extend(sent(&tail[..end]).map(|sent| now.saturating_sub(sent)));
                         tail.drain(..=end);
                     }
                 }
-                counter.fetch_add(data.iter().filter(|byte| **byte == b'\n').count(), Ordering::Relaxed);
+                lines.fetch_add(data.split(|byte| *byte == b'\n').count() - 1, Ordering::Relaxed);
             }
             drop(client);
             Ok(())
