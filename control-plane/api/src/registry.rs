@@ -29,6 +29,8 @@ pub struct Kind {
     pub categories: &'static [&'static str],
     /// Whether objects live in a namespace.
     pub namespaced: bool,
+    /// Whether clients may only read objects of this kind: the server keeps them.
+    pub read_only: bool,
     /// Whether `/status` is a subresource (and the main path ignores status).
     pub status_subresource: bool,
     /// Subresources besides `/status`: `binding`, `progress`.

@@ -16,7 +16,7 @@ mod update;
 mod watch;
 
 pub(crate) use collection::{create_in_collection, delete_collection, list_or_watch};
-pub(crate) use commit::{namespace_key, served, write};
+pub(crate) use commit::{body, namespace_key, served, write};
 pub(crate) use create::bootstrap_namespaces;
 pub(crate) use delete::{DeleteOptions, Deleted, delete, remove};
 pub(crate) use get::get;

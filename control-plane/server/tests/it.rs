@@ -10,6 +10,8 @@ mod archive;
 mod bootstrap;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/clients.rs"]
+mod clients;
 #[path = "it/errors.rs"]
 mod errors;
 #[path = "it/gateway.rs"]

@@ -8,7 +8,7 @@ use kube_core::CustomResourceExt;
 use super::Strategy;
 use super::{
     Column, Kind, Renamed,
-    builtin::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy},
+    builtin::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy, Plain},
     schemas,
 };
 use crate::{
@@ -26,7 +26,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 8] = [
+pub(super) static KINDS: [Kind; 9] = [
     Kind {
         group: "",
         version: "v1",
@@ -36,6 +36,7 @@ pub(super) static KINDS: [Kind; 8] = [
         short_names: &["ns"],
         categories: &[],
         namespaced: false,
+        read_only: false,
         status_subresource: true,
         subresources: &[],
         columns: &[column("Status", "string", ".status.phase", "The status of the namespace")],
@@ -56,6 +57,7 @@ pub(super) static KINDS: [Kind; 8] = [
         short_names: &["ev"],
         categories: &[],
         namespaced: true,
+        read_only: false,
         status_subresource: false,
         subresources: &[],
         columns: EVENT_COLUMNS,
@@ -87,6 +89,7 @@ pub(super) static KINDS: [Kind; 8] = [
         short_names: &["ev"],
         categories: &[],
         namespaced: true,
+        read_only: false,
         status_subresource: false,
         subresources: &[],
         columns: EVENT_COLUMNS,
@@ -126,6 +129,7 @@ pub(super) static KINDS: [Kind; 8] = [
         short_names: &[],
         categories: &[],
         namespaced: true,
+        read_only: false,
         status_subresource: false,
         subresources: &[],
         columns: &[column("Holder", "string", ".spec.holderIdentity", "Who holds the lease")],
@@ -136,6 +140,27 @@ pub(super) static KINDS: [Kind; 8] = [
         renamed: &[],
         schema: schema!(schemas::core::<coordination::Lease>()),
         strategy: &LeaseStrategy,
+    },
+    Kind {
+        group: "apiextensions.k8s.io",
+        version: "v1",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        singular: "customresourcedefinition",
+        short_names: &["crd", "crds"],
+        categories: &["api-extensions"],
+        namespaced: false,
+        read_only: true,
+        status_subresource: true,
+        subresources: &[],
+        columns: &[column("Created At", "string", ".metadata.creationTimestamp", "Since when the kind is served")],
+        selectable_fields: &[],
+        strategic_merge: false,
+        storage: "customresourcedefinitions.apiextensions.k8s.io",
+        stored_api_version: "apiextensions.k8s.io/v1",
+        renamed: &[],
+        schema: schema!(schemas::definition()),
+        strategy: &Plain,
     },
     Kind {
         subresources: &["binding", "progress"],
@@ -234,6 +259,7 @@ const fn ours(
         short_names,
         categories: &["dropmate", "all"],
         namespaced: true,
+        read_only: false,
         status_subresource: true,
         subresources: &[],
         columns: &[],

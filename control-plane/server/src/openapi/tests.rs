@@ -58,7 +58,7 @@ async fn a_form_that_is_not_served_is_refused() {
 /// What kubectl looks for before it leaves validation to the server.
 #[tokio::test]
 async fn every_kind_takes_field_validation_when_patched() {
-    for kind in kinds() {
+    for kind in kinds().iter().filter(|kind| !kind.read_only) {
         let (_, _, document) = get(&url(&root(kind.group, kind.version)).await, &[]).await;
         let patches = document["paths"].as_object().unwrap().values().map(|path| &path["patch"]);
         let ours = patches
@@ -115,6 +115,7 @@ fn schemas_are_named_as_kubernetes_names_them() {
         "io.k8s.api.core.v1.Namespace",
         "io.k8s.api.coordination.v1.Lease",
         "io.k8s.api.events.v1.Event",
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
         "dev.dropmate.v1.Order",
     ] {
         assert!(names.iter().any(|held| held == name), "{name} in {names:?}");
