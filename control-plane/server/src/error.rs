@@ -221,6 +221,13 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
+    /// 413: the patch does more than a patch may.
+    pub(crate) fn too_many_operations(limit: usize, given: usize) -> Self {
+        let message =
+            format!("Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {given}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
     /// 415: the body's form is not taken here.
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
@@ -244,6 +251,11 @@ impl ApiError {
     pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
         let message = format!("Internal error occurred: {message}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// 500 without a reason: what Kubernetes has no code for.
+    pub(crate) fn unspecific(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// 503: try again later.
@@ -279,9 +291,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_empty() {
             status["details"] = Value::Object(self.details.clone());
         }

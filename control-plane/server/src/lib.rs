@@ -17,6 +17,7 @@ mod edge;
 mod error;
 mod expiry;
 mod folder;
+mod form;
 mod gateway;
 mod kubeconfig;
 mod metrics;

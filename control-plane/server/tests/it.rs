@@ -18,6 +18,8 @@ mod errors;
 mod gateway;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/hostile_process.rs"]
+mod hostile_process;
 #[path = "it/kubectl.rs"]
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
@@ -42,6 +44,8 @@ mod server;
 mod starts;
 #[path = "it/tables.rs"]
 mod tables;
+#[path = "it/tls.rs"]
+mod tls;
 #[path = "it/typed.rs"]
 mod typed;
 #[path = "it/watches.rs"]
