@@ -24,6 +24,8 @@ mod hostile_process;
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
 mod kubectl_apply;
+#[path = "it/kubectl_verbs.rs"]
+mod kubectl_verbs;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
@@ -48,5 +50,7 @@ mod tables;
 mod tls;
 #[path = "it/typed.rs"]
 mod typed;
+#[path = "it/typed_runtime.rs"]
+mod typed_runtime;
 #[path = "it/watches.rs"]
 mod watches;

@@ -29,7 +29,7 @@ const LIMIT: usize = 3 * 1024 * 1024;
 /// seen without a bound took minutes.
 const TIME_MAX: Duration = Duration::from_secs(10);
 /// What all of them together may add to the process's peak: a few bodies of 3 MiB in several forms.
-const MEMORY_MAX_KIB: u64 = 300 * 1024;
+const MEMORY_MAX_KIB: u64 = 150 * 1024;
 
 struct Target {
     server: Server,
@@ -136,8 +136,6 @@ async fn hostile_input_gets_its_4xx_in_bounded_time_and_memory() {
         ("a thousand headers", 431, {
             (0..1_000).fold(list(String::new()), |request, n| request.header(format!("x-{n}"), "y"))
         }),
-        ("a header of a megabyte", 431, list(String::new()).header("x-long", "y".repeat(1_000_000))),
-        ("a selector that no line holds", 414, list(format!("labelSelector={}", "(".repeat(65_600)))),
         ("a selector of brackets", 400, list(format!("labelSelector=a+in+{}", "(".repeat(60_000)))),
         ("a selector of marks", 400, list(format!("labelSelector={}", "!".repeat(60_000)))),
         ("a selector of more than ten thousand values", 400, {
@@ -204,6 +202,16 @@ async fn hostile_input_gets_its_4xx_in_bounded_time_and_memory() {
         assert_eq!(code, expected, "{what}: {reason}");
         assert!(took < TIME_MAX, "{what} took {took:?}");
     }
+    let long = "(".repeat(1_000_000);
+    for (what, bytes) in [
+        ("a selector of a million levels", format!("GET {ORDERS}?labelSelector={long} HTTP/1.1\r\nHost: x\r\n\r\n")),
+        ("a header of a megabyte", format!("GET {ORDERS} HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n")),
+    ] {
+        let said = target.raw(bytes.as_bytes()).await;
+        println!("{what}: {:?}, peak {} KiB", said.lines().next(), target.peak_kib());
+        // Who goes on sending may find the connection closed before it reads the answer.
+        assert!(["HTTP/1.1 414", "HTTP/1.1 431", ""].contains(&said.get(..12).unwrap_or_default()), "{what}: {said}");
+    }
     let added = target.peak_kib() - before;
     println!("all together added {added} KiB");
     assert!(added < MEMORY_MAX_KIB, "{added} KiB");
@@ -216,7 +224,8 @@ impl Target {
         let address = self.server.url.trim_start_matches("https://");
         let ca = fs::read(self.server.kubeconfig().with_file_name("tls/ca.crt")).unwrap();
         let mut stream = crate::tls::connect(TcpStream::connect(address).await.unwrap(), &ca).await;
-        stream.write_all(bytes).await.unwrap();
+        // The server may have had enough before the end.
+        let _ = stream.write_all(bytes).await;
         let mut said = Vec::new();
         let reading = stream.read_to_end(&mut said);
         // A connection that is kept open is as well; what matters is what was said.
