@@ -128,7 +128,7 @@ fn api_group(group: &str, version: &str) -> Value {
 
 /// What may be done with the objects of a kind.
 pub(crate) fn verbs(kind: &Kind) -> &'static [&'static str] {
-    if kind.read_only {
+    if kind.is_read_only() {
         return &["get", "list", "watch"];
     }
     // As in Kubernetes, namespaces are deleted one by one.
@@ -177,7 +177,7 @@ fn subresources(kind: &'static Kind) -> Vec<Subresource> {
     let status = kind.status_subresource.then_some(Subresource {
         name: "status",
         kind: kind.kind,
-        verbs: if kind.read_only { &["get"] } else { &["get", "patch", "update"] },
+        verbs: if kind.is_read_only() { &["get"] } else { &["get", "patch", "update"] },
     });
     let others = kind.subresources.iter().map(|name| match *name {
         "binding" => Subresource { name, kind: "Binding", verbs: &["create", "delete"] },

@@ -148,6 +148,9 @@ impl ApiError {
     /// 422 for a body that is no registered kind.
     pub(crate) fn invalid_named(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        /// Nobody reads more, and an object may be wrong in a hundred thousand places.
+        const MAX_CAUSES: usize = 100;
+        let causes = &causes[..causes.len().min(MAX_CAUSES)];
         let mut texts: Vec<String> = Vec::new();
         for cause in causes {
             let text = if cause.field.is_empty() {

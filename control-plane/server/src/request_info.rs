@@ -51,8 +51,9 @@ impl ResourceInfo {
             Method::PATCH => "patch",
             Method::DELETE if name.is_some() => "delete",
             Method::DELETE => "deletecollection",
-            _ if wants_watch(uri) => "watch",
+            // As in Kubernetes: one object is watched through its collection, by its name.
             _ if name.is_some() => "get",
+            _ if wants_watch(uri) => "watch",
             _ => "list",
         };
         Some(Self {
@@ -174,6 +175,7 @@ mod tests {
             assert_eq!(info(&Method::GET, &format!("{path}?{list}")).unwrap().verb, "list", "{list}");
         }
         assert_eq!(info(&Method::GET, &format!("{path}/o1")).unwrap().verb, "get");
+        assert_eq!(info(&Method::GET, &format!("{path}/o1?watch=true")).unwrap().verb, "get");
         assert_eq!(info(&Method::DELETE, path).unwrap().verb, "deletecollection");
         let bind = info(&Method::POST, &format!("{path}/o1/binding")).unwrap();
         assert_eq!(

@@ -85,6 +85,11 @@ fn key_field<'a>(field: &str, key: &'a Key) -> Option<&'a str> {
 
 /// The field as text; absent compares as the empty text.
 fn field(body: &Value, path: &str) -> String {
+    // Of an Event: who reports it, in the old form or the new.
+    if path == "source" {
+        let component = field(body, "source.component");
+        return if component.is_empty() { field(body, "reportingComponent") } else { component };
+    }
     match path.split('.').try_fold(body, |value, part| value.get(part)) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
@@ -178,6 +183,19 @@ mod tests {
         let key = Key { resource: "x".into(), namespace: "ns".into(), name: "n".into() };
         let object = Object { key, uid: String::new(), revision: 1, body: Arc::from(body) };
         assert_eq!(Selector::parse(orders(), None, Some(text)).unwrap().matches(&object), expected, "{text}");
+    }
+
+    #[test]
+    fn the_source_of_an_event_is_its_component_or_its_controller() {
+        let events = by_resource("", "v1", "events").unwrap();
+        let selector = Selector::parse(events, None, Some("source=dispatch")).unwrap();
+        let matches = |body: Value| {
+            let key = Key { resource: "events".into(), namespace: "ns".into(), name: "e".into() };
+            selector.matches(&Object { key, uid: String::new(), revision: 1, body: Arc::from(body.to_string()) })
+        };
+        assert!(matches(json!({"source": {"component": "dispatch"}})));
+        assert!(matches(json!({"reportingComponent": "dispatch"})));
+        assert!(!matches(json!({"source": {"component": "x"}, "reportingComponent": "dispatch"})));
     }
 
     #[rstest]

@@ -104,7 +104,7 @@ fn columns(kind: &Kind) -> Vec<&'static Column> {
         return own.iter().collect();
     }
     // Definitions say since when they are there, not how long.
-    if kind.read_only {
+    if kind.is_read_only() {
         return [&NAME].into_iter().chain(own).collect();
     }
     let narrow = own.iter().filter(|column| column.priority == 0);

@@ -108,7 +108,7 @@ const PART: &[Action] = &[Action::Get, Action::Replace, Action::Patch];
 
 /// Every path of a kind, with what may be done there.
 fn places(kind: &Kind) -> Vec<(String, &'static [Action])> {
-    let reading = |actions: &'static [Action]| if kind.read_only { &actions[..1] } else { actions };
+    let reading = |actions: &'static [Action]| if kind.is_read_only() { &actions[..1] } else { actions };
     let root = root(kind.group, kind.version);
     let collection = if kind.namespaced {
         format!("/{root}/namespaces/{{namespace}}/{}", kind.plural)

@@ -66,7 +66,7 @@ impl FromRequestParts<AppState> for Call {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let target = Target::parse(parts.uri.path()).ok_or_else(|| ApiError::no_such_path().into_response())?;
-        if target.kind.read_only && !matches!(parts.method, Method::GET | Method::HEAD) {
+        if target.kind.is_read_only() && !matches!(parts.method, Method::GET | Method::HEAD) {
             return Err(ApiError::method_not_allowed().into_response());
         }
         let QueryOf(query) = QueryOf::<Query>::try_from_uri(&parts.uri)

@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 
+import yaml
 from kubernetes import client, config, dynamic, utils, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ConflictError, NotFoundError
@@ -338,7 +339,7 @@ def forms_other_than_json_are_given_to_who_asks():
     table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
     path = f"/apis/{GROUP}/{VERSION}/namespaces/{NAMESPACE}/orders"
 
-    def ask(accept):
+    def ask(accept, path=path):
         request = api.api_client.param_serialize("GET", path, header_params={"Accept": accept}, auth_settings=["BearerToken"])
         response = api.api_client.call_api(*request)
         return response.getheader("content-type"), response.read()
@@ -346,6 +347,21 @@ def forms_other_than_json_are_given_to_who_asks():
     kind, body = ask(table)
     rows = json.loads(body)
     same((kind, rows["kind"], rows["rows"][0]["cells"][:2]), ("application/json", "Table", ["o1", "Pending"]))
+    # Text that readers of YAML 1.1 would take for something else comes back as text.
+    notes = {"a": "yes", "b": "1:30", "c": "2026-11-23", "d": "012", "e": "~", "f": "x: y\n- z", "g": "", "h": " lead", "i": "é\u2028"}
+    merge = {"_content_type": "application/merge-patch+json"}
+    api.patch_namespaced_custom_object(*ORDERS, "o1", {"metadata": {"annotations": notes}}, **merge)
+    kind, body = ask("application/yaml")
+    listed = api.list_namespaced_custom_object(*ORDERS)
+    same((kind, yaml.safe_load(body)), ("application/yaml", listed))
+    kind, body = ask("application/json;q=0.5,application/yaml;as=Table;v=v1;g=meta.k8s.io")
+    same((kind, yaml.safe_load(body)["kind"]), ("application/yaml", "Table"))
+    kind, body = ask("application/yaml", path + "/nobody")
+    same((kind, yaml.safe_load(body)["reason"]), ("application/yaml", "NotFound"))
+    for document in ["/apis", "/api/v1", "/apis/dropmate.dev"]:
+        same(ask("application/yaml", document)[0], "application/yaml")
+    same(json.loads(ask("application/yaml", path + "?watch=true&timeoutSeconds=1")[1])["code"], 406)
+    same(ask("application/json", path + "?pretty=true")[1][:4], b'{\n  ')
     same(json.loads(ask("application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io")[1])["kind"], "PartialObjectMetadataList")
 
 
