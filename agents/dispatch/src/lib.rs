@@ -28,7 +28,7 @@ const SYSTEM_NAMESPACE: &str = "dropmate-system";
 /// The lease dispatch leads under, as bindings name it.
 const LEASE: &str = "dispatch";
 
-/// This agent in metrics.
+/// This agent in metrics, and as the manager of what it owns.
 const AGENT: &str = "dispatch";
 
 /// The shortest time between two looks: a burst of changes is planned together, and an order that becomes ready is

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::{
+    AGENT,
     act::{Deed, Task},
     world::Seen,
 };
@@ -58,10 +59,10 @@ impl Writer {
         match &task.deed {
             Deed::Order(order, command) => self.write_order(&task.about, order, command, moved).await,
             Deed::Route { active_orders, route } => {
-                let status = json!({"status": {"activeOrders": active_orders, "route": route}});
-                self.patch_status::<Driver>(&task.about, &status).await
+                let status = json!({"activeOrders": active_orders, "route": route});
+                self.apply_status::<Driver>(&task.about, None, &status).await
             }
-            Deed::Policy(status) => self.patch_status::<DispatchPolicy>(&task.about, &json!({"status": status})).await,
+            Deed::Policy(status) => self.apply_status::<DispatchPolicy>(&task.about, None, &json!(status)).await,
         }
     }
 
@@ -91,14 +92,12 @@ impl Writer {
                 let report = self.report(ReportType::Decide, attempts);
                 self.report_progress(about, Report { decision: Some(*decision), ..report }).await
             }
-            // The condition is written on top of the list the decision saw; another version may have another list.
-            Command::Unassignable { .. } | Command::Assignable { .. } if moved => Ok(Written::Unchanged),
             Command::Unassignable { message, ruled_out, .. } => {
                 let limit = most_excluding(ruled_out).unwrap_or("NoDriver");
-                self.set_unassignable(about, order, ConditionStatus::True, limit, message).await
+                self.set_unassignable(about, order, moved, (ConditionStatus::True, limit, message)).await
             }
             Command::Assignable { .. } => {
-                self.set_unassignable(about, order, ConditionStatus::False, "Assignable", "").await
+                self.set_unassignable(about, order, moved, (ConditionStatus::False, "Assignable", "")).await
             }
             Command::Route { .. } => Ok(Written::Unchanged),
         }
@@ -172,17 +171,16 @@ impl Writer {
         })
     }
 
-    /// Sets dispatch's own condition. A merge patch replaces the whole list, so it holds everybody's conditions and
-    /// only fits the version they were read at.
+    /// Sets dispatch's own condition, of a state that the decision saw.
     async fn set_unassignable(
         &self,
         about: &Seen,
         order: &Order,
-        status: ConditionStatus,
-        reason: &str,
-        message: &str,
+        moved: bool,
+        (status, reason, message): (ConditionStatus, &str, &str),
     ) -> Result<Written, CallError> {
         let mut conditions = order.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+        conditions.retain(|condition| condition.type_ == UNASSIGNABLE);
         let condition = Condition {
             type_: UNASSIGNABLE.to_owned(),
             status,
@@ -194,16 +192,25 @@ impl Writer {
         if !set_condition(&mut conditions, condition) {
             return Ok(Written::Unchanged);
         }
-        let patch = json!({"metadata": {"resourceVersion": about.version}, "status": {"conditions": conditions}});
-        self.patch_status::<Order>(about, &patch).await
+        let version = (!moved).then_some(about.version.as_str());
+        self.apply_status::<Order>(about, version, &json!({"conditions": conditions})).await
     }
 
-    async fn patch_status<K>(&self, about: &Seen, patch: &Value) -> Result<Written, CallError>
+    /// Writes dispatch's part of a status. It is the one writer of that part, so whoever else wrote there loses it; all
+    /// other parts stay as they are, whatever has become of them since. `version`: only onto that one.
+    async fn apply_status<K>(&self, about: &Seen, version: Option<&str>, status: &Value) -> Result<Written, CallError>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
     {
+        let mut part = json!({
+            "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": {"name": about.name}, "status": status,
+        });
+        if let Some(version) = version {
+            part["metadata"]["resourceVersion"] = version.into();
+        }
         let objects = self.api::<K>(about);
-        let after = call(objects.patch_status(&about.name, &PatchParams::default(), &Patch::Merge(patch))).await?;
+        let params = PatchParams::apply(AGENT).force();
+        let after = call(objects.patch_status(&about.name, &params, &Patch::Apply(&part))).await?;
         let same = after.resource_version().as_ref() == Some(&about.version);
         Ok(if same { Written::Unchanged } else { Written::Changed })
     }

@@ -7,6 +7,7 @@ mod it {
     mod days;
     mod faults;
     mod leader;
+    mod owners;
     mod real_time;
     mod replicas;
     mod witness;

@@ -106,6 +106,11 @@ pub trait Strategy: Sync + Send {
         Vec::new()
     }
 
+    /// Whether owners and dependents mean something to the garbage collector. What is only told, nobody owns.
+    fn collected(&self) -> bool {
+        true
+    }
+
     /// Whether objects of this kind may leave by themselves.
     fn expires(&self) -> bool {
         false

@@ -93,7 +93,7 @@ mod tests {
         let definition = crds().remove(0);
         let (uid, first) = wanted(definition.clone(), None, &now).unwrap();
         let key = Key { resource: "x".into(), namespace: String::new(), name: "orders.dropmate.dev".into() };
-        let held = Object { key, uid: uid.clone(), revision: 1, body: Arc::from("") };
+        let held = Object::new(key, uid.clone(), 1, Arc::from(""));
         let later = json!("2026-11-24T12:00:00Z");
         assert_eq!(wanted(definition.clone(), Some((&held, &first)), &later), None);
         let mut other = definition;

@@ -128,7 +128,7 @@ impl Edge {
     ) -> anyhow::Result<()> {
         let taken = self.listeners.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listeners = taken.context("the ports are being served already")?;
-        tokio::spawn(self.tls.clone().renew(shutdown.clone()));
+        tokio::spawn(self.tls.clone().keep_fresh(shutdown.clone()));
         tracing::info!(url = self.url, admin = self.admin_url, "serving");
         let mut ports = vec![
             Port { listener: listeners.main, tls: Some(self.tls.server.clone()), router: router.clone() },

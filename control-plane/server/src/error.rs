@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 /// How a handler answers when it cannot do what was asked.
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
+/// Causes that one refusal tells: nobody reads more, and an object may be wrong in a hundred thousand places.
+const MAX_CAUSES: usize = 100;
+
 /// What went wrong, as `Status` says it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ApiError {
@@ -148,8 +151,6 @@ impl ApiError {
     /// 422 for a body that is no registered kind.
     pub(crate) fn invalid_named(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
-        /// Nobody reads more, and an object may be wrong in a hundred thousand places.
-        const MAX_CAUSES: usize = 100;
         let causes = &causes[..causes.len().min(MAX_CAUSES)];
         let mut texts: Vec<String> = Vec::new();
         for cause in causes {

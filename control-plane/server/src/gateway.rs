@@ -26,11 +26,11 @@ use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-pub(crate) use self::asked::Surface;
 use self::{
     asked::Asked,
     observed::{Cut, Observed, Record},
 };
+pub(crate) use self::{asked::Surface, compression::Packable};
 use crate::{
     caller::{Caller, RequestId},
     error::ApiError,

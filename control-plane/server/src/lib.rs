@@ -18,6 +18,7 @@ mod error;
 mod expiry;
 mod folder;
 mod form;
+mod garbage;
 mod gateway;
 mod kubeconfig;
 mod metrics;
@@ -114,6 +115,9 @@ impl ControlPlane {
         }
         tokio::spawn(namespaces::run(state.clone()));
         tokio::spawn(expiry::run(state.clone()));
+        let garbage = garbage::Metrics::default();
+        garbage.register(&mut registry);
+        tokio::spawn(garbage::run(state.clone(), garbage));
         Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 

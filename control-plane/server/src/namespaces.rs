@@ -1,5 +1,4 @@
-//! Empties namespaces that are being deleted, and then lets them go. There is no garbage collector; this is the one
-//! thing that the server reconciles by itself.
+//! Empties namespaces that are being deleted, and then lets them go.
 
 mod conditions;
 
@@ -13,7 +12,7 @@ use self::conditions::Remaining;
 use crate::{
     error::Result,
     object::{self, text},
-    resources::{self, DeleteOptions},
+    resources::{self, DeleteOptions, Propagation},
     state::AppState,
 };
 
@@ -83,10 +82,12 @@ fn is_terminating(object: &Object) -> bool {
 async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
     let actor = Actor { user: "system:namespace-controller".into(), ..Actor::default() };
     let mut remaining = Remaining::default();
+    // Owned or not, all of it goes: nobody is waited for or left behind.
+    let options = DeleteOptions::default().propagating(Propagation::Background);
     for kind in stored_kinds() {
         let scope = Scope { resource: kind.storage.into(), namespace: Some(namespace.into()) };
         for object in state.store.list(&scope, At::Latest, None, None).await?.objects {
-            match resources::remove(state, kind, &object.key, &DeleteOptions::default(), &actor).await {
+            match resources::remove(state, kind, &object.key, &options, &actor).await {
                 Ok(resources::Deleted::Gone(_)) => {}
                 Ok(resources::Deleted::Terminating(object)) => remaining.add(kind, &object.body),
                 Ok(_) => remaining.add(kind, &object.body),

@@ -1,5 +1,7 @@
 //! What every object has: `apiVersion`, `kind` and `metadata`. Checked, filled and kept by the server.
 
+use std::io::Write as _;
+
 use dropmate_api::{registry::Kind, validation::Cause};
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -176,20 +178,55 @@ pub(crate) fn wants_differ(kind: &Kind, old: &Value, new: &Value) -> bool {
         || new.keys().any(|key| counts(key) && !old.contains_key(key))
 }
 
-/// Puts `resourceVersion` into canonical text: keys are sorted, so the first `"metadata":{` outside a string is the
-/// object's own, and text inside strings has its quotes escaped.
+/// Before this, in canonical text, stands what belongs to a version: keys are sorted, so the first one outside a string is
+/// the object's own metadata, and text inside strings has its quotes escaped.
+const METADATA: &str = "\"metadata\":{";
+
+/// Puts `resourceVersion` into canonical text.
 pub(crate) fn with_version(body: &str, revision: u64, out: &mut Vec<u8>) {
-    const METADATA: &str = "\"metadata\":{";
     match body.find(METADATA) {
         Some(at) => {
             let (head, tail) = body.split_at(at + METADATA.len());
+            out.reserve(body.len() + VERSION_BYTES_MAX);
             out.extend_from_slice(head.as_bytes());
-            out.extend_from_slice(format!("\"resourceVersion\":\"{revision}\"").as_bytes());
+            // Writing to a Vec cannot fail.
+            let _ = write!(out, "\"resourceVersion\":\"{revision}\"");
             if !tail.starts_with('}') {
                 out.push(b',');
             }
             out.extend_from_slice(tail.as_bytes());
         }
         None => out.extend_from_slice(body.as_bytes()),
+    }
+}
+
+/// What [`with_version`] adds at most.
+const VERSION_BYTES_MAX: usize = 48;
+
+/// How many bytes [`with_version`] writes.
+pub(crate) fn with_version_bytes(body: &str, revision: u64) -> usize {
+    let Some(at) = body.find(METADATA) else { return body.len() };
+    let digits = revision.checked_ilog10().unwrap_or(0) as usize + 1;
+    let comma = usize::from(!body[at + METADATA.len()..].starts_with('}'));
+    body.len() + "\"resourceVersion\":\"\"".len() + digits + comma
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_size_of_an_object_with_its_version_is_known_before(revision: u64, fields in "[a-z]{0,3}") {
+            let metadata = if fields.is_empty() { "{}".to_owned() } else { format!("{{\"name\":\"{fields}\"}}") };
+            for body in [format!("{{\"kind\":\"Order\",\"metadata\":{metadata}}}"), "{}".to_owned()] {
+                let mut out = Vec::new();
+                with_version(&body, revision, &mut out);
+                prop_assert_eq!(with_version_bytes(&body, revision), out.len());
+                prop_assert!(serde_json::from_slice::<Value>(&out).is_ok());
+            }
+        }
     }
 }

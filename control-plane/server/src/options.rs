@@ -220,7 +220,7 @@ pub(crate) fn truth(text: &str) -> bool {
     text != "0" && !text.eq_ignore_ascii_case("false")
 }
 
-fn boolean(query: &Query, name: &str) -> Option<bool> {
+pub(crate) fn boolean(query: &Query, name: &str) -> Option<bool> {
     query.get(name).map(|text| truth(text))
 }
 

@@ -1,5 +1,6 @@
 //! The verbs of the resource API, each written once over the registry of kinds.
 
+mod amend;
 mod answer;
 mod apply;
 mod call;
@@ -11,14 +12,18 @@ mod get;
 mod list;
 mod order;
 mod owners;
+mod page_body;
 mod prepare;
+mod propagation;
 mod update;
 mod watch;
 
+pub(crate) use amend::amend;
 pub(crate) use collection::{create_in_collection, delete_collection, list_or_watch};
 pub(crate) use commit::{body, namespace_key, served, write};
-pub(crate) use create::bootstrap_namespaces;
+pub(crate) use create::{bootstrap_namespaces, create_by_server};
 pub(crate) use delete::{DeleteOptions, Deleted, delete, remove};
 pub(crate) use get::get;
 pub(crate) use order::{bind, report_progress, unbind};
+pub(crate) use propagation::{FOREGROUND, ORPHAN, Propagation};
 pub(crate) use update::{patch, patch_types, replace};

@@ -2,7 +2,9 @@
 
 mod labels;
 
-use dropmate_api::registry::Kind;
+use std::collections::BTreeMap;
+
+use dropmate_api::registry::{self, Kind};
 use dropmate_store::{Key, Object};
 use serde_json::Value;
 
@@ -63,9 +65,36 @@ impl Selector {
         if self.labels.is_empty() && self.fields.iter().all(|term| by_key(&term)) {
             return true;
         }
-        let Ok(body) = serde_json::from_str::<Value>(&object.body) else { return false };
-        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(&field(&body, &term.field)))
-            && self.labels.iter().all(|term| term.holds(body.pointer("/metadata/labels")))
+        let Some(facts) = object.notes.get_or_make(|| Facts::of(object)) else { return false };
+        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(facts.field(&term.field)))
+            && self.labels.iter().all(|term| term.holds(&facts.labels))
+    }
+}
+
+/// What selectors ask about an object, read out of its body once for all of them.
+struct Facts {
+    labels: BTreeMap<String, String>,
+    /// By path in the stored form; what is not there is absent.
+    fields: BTreeMap<String, String>,
+}
+
+impl Facts {
+    fn of(object: &Object) -> Self {
+        let body = serde_json::from_str(&object.body).unwrap_or(Value::Null);
+        let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        let labels = body.pointer("/metadata/labels").and_then(Value::as_object);
+        // A resource may be served as several kinds.
+        let kinds = registry::kinds().iter().filter(|kind| kind.storage == object.key.resource);
+        let paths = kinds.flat_map(|kind| kind.selectable_fields.iter().map(|field| kind.stored_field(field)));
+        Self {
+            labels: labels.into_iter().flatten().filter_map(text).collect(),
+            fields: paths.map(|path| (path.clone(), field(&body, &path))).collect(),
+        }
+    }
+
+    /// The field as text; absent compares as the empty text.
+    fn field(&self, path: &str) -> &str {
+        self.fields.get(path).map_or("", String::as_str)
     }
 }
 
@@ -83,7 +112,7 @@ fn key_field<'a>(field: &str, key: &'a Key) -> Option<&'a str> {
     }
 }
 
-/// The field as text; absent compares as the empty text.
+/// The field as text; empty where it is absent.
 fn field(body: &Value, path: &str) -> String {
     // Of an Event: who reports it, in the old form or the new.
     if path == "source" {
@@ -181,7 +210,7 @@ mod tests {
     fn a_field_selector_means_what_kubernetes_means(#[case] text: &str, #[case] expected: bool) {
         let body = json!({"metadata": {}, "spec": {"driverName": "a,b"}, "status": {"phase": "Ready"}}).to_string();
         let key = Key { resource: "x".into(), namespace: "ns".into(), name: "n".into() };
-        let object = Object { key, uid: String::new(), revision: 1, body: Arc::from(body) };
+        let object = Object::new(key, String::new(), 1, Arc::from(body));
         assert_eq!(Selector::parse(orders(), None, Some(text)).unwrap().matches(&object), expected, "{text}");
     }
 
@@ -191,7 +220,7 @@ mod tests {
         let selector = Selector::parse(events, None, Some("source=dispatch")).unwrap();
         let matches = |body: Value| {
             let key = Key { resource: "events".into(), namespace: "ns".into(), name: "e".into() };
-            selector.matches(&Object { key, uid: String::new(), revision: 1, body: Arc::from(body.to_string()) })
+            selector.matches(&Object::new(key, String::new(), 1, Arc::from(body.to_string())))
         };
         assert!(matches(json!({"source": {"component": "dispatch"}})));
         assert!(matches(json!({"reportingComponent": "dispatch"})));

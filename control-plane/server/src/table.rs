@@ -70,14 +70,13 @@ pub(crate) fn partial_metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
-/// A list of objects' metadata.
-pub(crate) fn partial_metadata_list(objects: &[Value], metadata: &Value) -> Value {
-    let items: Vec<Value> = objects.iter().map(partial_metadata).collect();
+/// A list of objects' metadata, still empty.
+pub(crate) fn partial_metadata_list(metadata: &Value) -> Value {
     json!({
         "kind": "PartialObjectMetadataList",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
-        "items": items,
+        "items": [],
     })
 }
 
@@ -127,7 +126,8 @@ fn definitions(kind: &Kind) -> Value {
         .collect()
 }
 
-fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
+/// One object as a row.
+pub(crate) fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
     let cells: Vec<Value> = columns(kind)
         .into_iter()
         .map(

@@ -4,9 +4,9 @@
 //! always carries today's names, and again while the server runs, long before it expires. For servers that share one
 //! (`dropmate bootstrap`) it is kept while it is good for every name, for a while to come.
 
+mod files;
+
 use std::{
-    fs,
-    path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -28,6 +28,7 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use tokio_util::sync::CancellationToken;
 
+use self::files::Files;
 use crate::{args::TlsSource, folder::Folder};
 
 /// Clients keep the authority in their kubeconfig; ten years is longer than anybody keeps one.
@@ -54,7 +55,16 @@ pub(crate) struct Tls {
     /// PEM of what clients must trust.
     pub(crate) ca_pem: String,
     resolver: Arc<Current>,
-    renewal: Option<Renewal>,
+    upkeep: Upkeep,
+}
+
+/// Where the next certificate comes from.
+#[derive(Clone, Debug)]
+enum Upkeep {
+    /// We make it.
+    Own(Renewal),
+    /// The user puts it there.
+    Users(Files),
 }
 
 /// Everything a new server certificate needs.
@@ -72,15 +82,6 @@ pub(crate) struct Authority {
     key: String,
 }
 
-/// Where the user's own certificate is, by flag.
-#[derive(Debug, thiserror::Error)]
-#[error("{flag}: cannot read {}", path.display())]
-struct Unreadable {
-    flag: &'static str,
-    path: PathBuf,
-    source: std::io::Error,
-}
-
 /// The certificate of the moment.
 #[derive(Debug)]
 struct Current {
@@ -93,14 +94,24 @@ impl ResolvesServerCert for Current {
     }
 }
 
+impl Current {
+    /// Serves another one from now on. Tells whether it is another.
+    fn replace(&self, fresh: CertifiedKey) -> bool {
+        let mut current = self.certified.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = current.cert != fresh.cert;
+        *current = Arc::new(fresh);
+        changed
+    }
+}
+
 impl Tls {
     pub(crate) fn open(source: &TlsSource, dir: &Folder, clock: &Clock) -> anyhow::Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let (certified, ca_pem, renewal) = match source {
+        let (certified, ca_pem, upkeep) = match source {
             TlsSource::Files { cert, key } => {
-                let (certs, key) = (read("--tls-cert", cert)?, read("--tls-key", key)?);
-                let certified = certified(&certs, &key, &provider).context("--tls-cert and --tls-key")?;
-                (certified, certs, None)
+                let files = Files { cert: cert.clone(), key: key.clone() };
+                let (certified, certs) = files.load()?;
+                (certified, certs, Upkeep::Users(files))
             }
             TlsSource::Own { sans } => {
                 let authority = Authority::open(dir, clock.system_now())?;
@@ -110,7 +121,7 @@ impl Tls {
                 // For people who look; the server itself does not read them back.
                 dir.write("tls.key", &key)?;
                 dir.write("tls.crt", &certs)?;
-                (certified(&certs, &key, &provider)?, ca_pem, Some(renewal))
+                (certified(&certs, &key, &provider)?, ca_pem, Upkeep::Own(renewal))
             }
         };
         let resolver = Arc::new(Current { certified: RwLock::new(Arc::new(certified)) });
@@ -120,17 +131,21 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(resolver.clone());
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { server: Arc::new(server), ca_pem, resolver, renewal })
+        Ok(Self { server: Arc::new(server), ca_pem, resolver, upkeep })
     }
 
     /// Whether the certificate is ours, so that it is good for this machine's own addresses.
     pub(crate) fn is_own(&self) -> bool {
-        self.renewal.is_some()
+        matches!(self.upkeep, Upkeep::Own(_))
     }
 
-    /// Renews our certificate now and then until `stop`. The user's own is theirs to renew.
-    pub(crate) async fn renew(self, stop: CancellationToken) {
-        let Some(renewal) = self.renewal else { return };
+    /// Renews our certificate now and then until `stop`; the user's own is theirs to renew, and is read again when it
+    /// changes.
+    pub(crate) async fn keep_fresh(self, stop: CancellationToken) {
+        let renewal = match self.upkeep {
+            Upkeep::Own(renewal) => renewal,
+            Upkeep::Users(files) => return files.follow(&self.resolver, stop).await,
+        };
         loop {
             tokio::select! {
                 biased;
@@ -140,8 +155,7 @@ impl Tls {
             let provider = rustls::crypto::ring::default_provider();
             match renewal.leaf().and_then(|(certs, key)| certified(&certs, &key, &provider)) {
                 Ok(fresh) => {
-                    let mut current = self.resolver.certified.write().unwrap_or_else(PoisonError::into_inner);
-                    *current = Arc::new(fresh);
+                    self.resolver.replace(fresh);
                     tracing::info!("renewed the server certificate");
                 }
                 Err(error) => tracing::error!(error = %format!("{error:#}"), "cannot renew the server certificate"),
@@ -253,8 +267,4 @@ fn certified(certs: &str, key: &str, provider: &CryptoProvider) -> anyhow::Resul
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).context("the key file holds no private key (PEM)")?;
     let certified = CertifiedKey::from_der(certs, key, provider).context("the key does not fit the certificate")?;
     Ok(certified)
-}
-
-fn read(flag: &'static str, path: &Path) -> Result<String, Unreadable> {
-    fs::read_to_string(path).map_err(|source| Unreadable { flag, path: path.to_owned(), source })
 }

@@ -8,12 +8,18 @@ mod apply;
 mod archive;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
+#[path = "it/certificates.rs"]
+mod certificates;
 #[path = "it/client.rs"]
 mod client;
 #[path = "it/clients.rs"]
 mod clients;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/garbage.rs"]
+mod garbage;
+#[path = "it/garbage_starts.rs"]
+mod garbage_starts;
 #[path = "it/gateway.rs"]
 mod gateway;
 #[path = "it/hostile.rs"]
@@ -24,6 +30,8 @@ mod hostile_process;
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
 mod kubectl_apply;
+#[path = "it/kubectl_cascade.rs"]
+mod kubectl_cascade;
 #[path = "it/kubectl_verbs.rs"]
 mod kubectl_verbs;
 #[path = "it/lists.rs"]

@@ -43,24 +43,19 @@ where
 
     /// `resource, namespace, name, uid, revision, body`.
     pub(crate) fn object(&self) -> Result<Object, sqlx::Error> {
-        Ok(Object {
-            key: self.key()?,
-            uid: self.get(3)?,
-            revision: self.revision(REVISION)?,
-            body: self.get::<&str>(5)?.into(),
-        })
+        Ok(Object::new(self.key()?, self.get(3)?, self.revision(REVISION)?, self.get::<&str>(5)?.into()))
     }
 
     /// An object, then `deleted, actor, client, request_id, at`, then `revision, uid, body` of the one before.
     pub(crate) fn entry(&self) -> Result<Entry, sqlx::Error> {
         let object = Arc::new(self.object()?);
         let previous = match self.get::<Option<i64>>(11)? {
-            Some(revision) => Some(Arc::new(Object {
-                key: object.key.clone(),
-                uid: self.get(12)?,
-                revision: revision as Revision,
-                body: self.get::<&str>(13)?.into(),
-            })),
+            Some(revision) => Some(Arc::new(Object::new(
+                object.key.clone(),
+                self.get(12)?,
+                revision as Revision,
+                self.get::<&str>(13)?.into(),
+            ))),
             None => None,
         };
         let event = Event { revision: object.revision, object, previous, deleted: self.get(6)? };
@@ -83,7 +78,7 @@ where
     /// `resource, namespace, name, uid, revision, body` as gzip, `at`.
     pub(crate) fn archived(&self) -> Result<Archived, sqlx::Error> {
         let body = unpack(self.get(5)?)?.into();
-        let object = Object { key: self.key()?, uid: self.get(3)?, revision: self.revision(REVISION)?, body };
+        let object = Object::new(self.key()?, self.get(3)?, self.revision(REVISION)?, body);
         Ok(Archived { object: Arc::new(object), at: timestamp(self.get(6)?)? })
     }
 

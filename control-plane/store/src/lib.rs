@@ -32,7 +32,7 @@ pub use backend::{
 };
 pub use memory::Memory;
 pub use metrics::Metrics;
-pub use object::{Key, Object, Revision};
+pub use object::{Key, Notes, Object, Revision};
 pub use options::{Options, Retention};
 pub use postgres::Postgres;
 pub use read::{Archived, At, Entry, Event, Page, ReadError, Scope};

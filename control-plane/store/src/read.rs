@@ -119,7 +119,7 @@ impl Event {
                 previous.as_ref().map(|object| object.uid.clone()).unwrap_or_default()
             }
         };
-        let object = Arc::new(Object { key: write.key.clone(), uid, revision, body: write.change.body().clone() });
+        let object = Arc::new(Object::new(write.key.clone(), uid, revision, write.change.body().clone()));
         Self { revision, object, previous, deleted: write.change.removes() }
     }
 }

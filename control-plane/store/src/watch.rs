@@ -78,6 +78,11 @@ impl Watch {
         if live.queue.is_idle() { known.max(handed_out) } else { known }
     }
 
+    /// How many watches there are now, with this one.
+    pub fn peers(&self) -> usize {
+        usize::try_from(self.core.metrics.subscribers.get()).unwrap_or(0)
+    }
+
     /// Becomes a subscriber if what is missing is all in memory.
     fn join(&mut self) -> bool {
         let mut hub = self.core.hub();

@@ -1,10 +1,12 @@
-//! What tests of several crates need: a PostgreSQL database of their own, and a network that can be paused and cut.
-//! Knows nothing of DropMate; nothing but tests may depend on it.
+//! What tests of several crates need: a PostgreSQL database or server of their own, and a network that can be paused and
+//! cut. Knows nothing of DropMate; nothing but tests may depend on it.
 
 #![warn(missing_docs)]
 
 mod database;
 mod proxy;
+mod server;
 
 pub use database::Database;
 pub use proxy::Proxy;
+pub use server::{PostgresServer, signal};

@@ -35,7 +35,7 @@ const TRIES: usize = 10;
 const SEND_HOME_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 pub(super) const DISPATCH: &str = "system:serviceaccount:dropmate-system:dispatch";
-const SIMULATION: &str = "system:serviceaccount:dropmate-system:simulation";
+pub(super) const SIMULATION: &str = "system:serviceaccount:dropmate-system:simulation";
 
 /// What a day is like.
 #[derive(Clone, Debug)]

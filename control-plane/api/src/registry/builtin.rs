@@ -81,6 +81,10 @@ impl Strategy for EventStrategy {
         namespace_matches(new, "involvedObject")
     }
 
+    fn collected(&self) -> bool {
+        false
+    }
+
     fn expires(&self) -> bool {
         true
     }
@@ -115,6 +119,10 @@ const WORD_BYTES_MAX: usize = 128;
 const NOTE_BYTES_MAX: usize = 1024;
 
 impl Strategy for EventsStrategy {
+    fn collected(&self) -> bool {
+        false
+    }
+
     fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
         let mut causes = namespace_matches(new, "regarding");
         if old.is_some() {

@@ -1,6 +1,8 @@
 //! JSON values as YAML, in the block style that people read. Every text that some reader of YAML might take for anything
 //! but text is quoted as in JSON, which is YAML too.
 
+use std::fmt::Write;
+
 use serde_json::Value;
 
 /// The value as one YAML document.
@@ -88,7 +90,8 @@ fn scalar(text: &str, out: &mut String) {
             '\t' => out.push_str("\\t"),
             // Line breaks and marks that YAML reads in its own way, and what cannot be printed.
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}') => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
             }
             c => out.push(c),
         }

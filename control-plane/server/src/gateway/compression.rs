@@ -10,7 +10,11 @@ use tower_http::{
 /// Answers below this travel in a few packets anyway.
 const PACK_BYTES_MIN: u64 = 4 * 1024;
 
-/// Packs answers of known size for clients that take gzip. Watches are streams: packing would hold events back.
+/// Marks an answer whose size is not known, and that is to be packed all the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packable;
+
+/// Packs answers for clients that take gzip. Watches are streams: packing would hold events back.
 pub(super) fn layer() -> CompressionLayer<Whole> {
     CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(Whole)
 }
@@ -21,6 +25,7 @@ pub(super) struct Whole;
 
 impl Predicate for Whole {
     fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
-        response.body().size_hint().exact().is_some_and(|bytes| bytes >= PACK_BYTES_MIN)
+        let known = response.body().size_hint().exact();
+        known.map_or_else(|| response.extensions().get::<Packable>().is_some(), |bytes| bytes >= PACK_BYTES_MIN)
     }
 }

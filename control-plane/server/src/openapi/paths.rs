@@ -78,7 +78,8 @@ impl Action {
         const DELETE: &[(&str, &str, &str)] = &[
             WRITE[0],
             ("gracePeriodSeconds", "integer", "Accepted for compatibility; deletion is immediate."),
-            ("propagationPolicy", "string", "`Background`, `Foreground` or `Orphan`."),
+            ("orphanDependents", "boolean", "Said `propagationPolicy` before there was one."),
+            ("propagationPolicy", "string", "What becomes of dependents: `Background`, `Foreground` or `Orphan`."),
         ];
         const LIST: &[(&str, &str, &str)] = &[
             ("allowWatchBookmarks", "boolean", "Sends bookmarks in a watch."),

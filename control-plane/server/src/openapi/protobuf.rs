@@ -57,7 +57,7 @@ struct Operation {
     #[prost(string, tag = "3")]
     description: String,
     #[prost(string, tag = "5")]
-    operation_id: String,
+    id: String,
     #[prost(string, repeated, tag = "6")]
     produces: Vec<String>,
     #[prost(string, repeated, tag = "7")]
@@ -324,7 +324,7 @@ fn operation(value: &Value) -> Operation {
     };
     Operation {
         description: text(value, "description"),
-        operation_id: text(value, "operationId"),
+        id: text(value, "operationId"),
         produces: texts(&value["produces"]),
         consumes: texts(&value["consumes"]),
         parameters: value["parameters"].as_array().into_iter().flatten().map(parameter).collect(),

@@ -1,5 +1,7 @@
 //! The form in which an answer is given, as the caller's `Accept` asks.
 
+use std::sync::Arc;
+
 use axum::{body::Body, response::Response};
 use dropmate_api::{Clock, registry::Kind};
 use dropmate_store::{Object, Revision};
@@ -7,10 +9,16 @@ use http::{HeaderValue, StatusCode, header::CONTENT_TYPE};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{call::Call, commit, list::Listing};
+use super::{
+    call::Call,
+    commit,
+    list::Listing,
+    page_body::{PageBody, Render},
+};
 use crate::{
     accept::{self, Representation},
     error::{ApiError, Result},
+    gateway::Packable,
     object,
     table::{self, Include},
 };
@@ -65,19 +73,39 @@ impl Answer {
         respond(answer.to_string().into_bytes(), code)
     }
 
-    /// A page of objects.
-    pub(crate) fn list(&self, kind: &Kind, listing: &Listing) -> Result<Response> {
-        let metadata = list_metadata(listing);
-        if self.form == Representation::Json {
-            return Ok(respond(plain_list(kind, listing, &metadata)?, StatusCode::OK));
-        }
-        let objects = listing.objects.iter().map(|object| commit::served(kind, object)).collect::<Result<Vec<_>>>()?;
-        let answer = if self.form == Representation::Table {
-            table::table(kind, &objects, self.include, &metadata, self.now())
-        } else {
-            table::partial_metadata_list(&objects, &metadata)
+    /// A page of objects, rendered as it is sent.
+    pub(crate) fn list(&self, kind: &'static Kind, listing: Listing) -> Result<Response> {
+        let metadata = list_metadata(&listing);
+        let objects = listing.objects;
+        let (document, field, size, render): (_, _, _, Render) = match self.form {
+            Representation::Json => {
+                let document = json!({
+                    "apiVersion": kind.api_version(), "kind": kind.list_kind(), "metadata": metadata, "items": [],
+                });
+                let size = kind.renamed.is_empty().then(|| plain_bytes(&objects));
+                (document, "items", size, Box::new(|object, out| write_json(kind, object, object.revision, out)))
+            }
+            Representation::Table => {
+                let (include, now) = (self.include, self.now());
+                let render = move |object: &Object, out: &mut Vec<u8>| {
+                    write(&table::row(kind, &commit::served(kind, object)?, include, now), out)
+                };
+                (table::table(kind, &[], include, &metadata, now), "rows", None, Box::new(render))
+            }
+            Representation::Metadata => {
+                let render = |object: &Object, out: &mut Vec<u8>| {
+                    write(&table::partial_metadata(&commit::served(kind, object)?), out)
+                };
+                (table::partial_metadata_list(&metadata), "items", None, Box::new(render))
+            }
         };
-        Ok(respond(answer.to_string().into_bytes(), StatusCode::OK))
+        let sized = size.is_some();
+        let body = PageBody::new(split(&document, field)?, objects, size, render);
+        let mut response = respond(Body::new(body), StatusCode::OK);
+        if !sized {
+            response.extensions_mut().insert(Packable);
+        }
+        Ok(response)
     }
 
     /// An object in a watch event.
@@ -124,19 +152,22 @@ pub(crate) fn respond(body: impl Into<Body>, code: StatusCode) -> Response {
     response
 }
 
-/// Joins the stored texts: nothing is parsed, however many there are.
-fn plain_list(kind: &Kind, listing: &Listing, metadata: &Value) -> Result<Vec<u8>> {
-    let size: usize = listing.objects.iter().map(|object| object.body.len() + 64).sum();
-    let mut bytes = Vec::with_capacity(size + 256);
-    bytes.extend_from_slice(format!("{{\"apiVersion\":\"{}\",\"items\":[", kind.api_version()).as_bytes());
-    for (index, object) in listing.objects.iter().enumerate() {
-        if index > 0 {
-            bytes.push(b',');
-        }
-        write_json(kind, object, object.revision, &mut bytes)?;
-    }
-    bytes.extend_from_slice(format!("],\"kind\":\"{}\",\"metadata\":{metadata}}}", kind.list_kind()).as_bytes());
-    Ok(bytes)
+/// The size of the stored texts, once they say their version.
+fn plain_bytes(objects: &[Arc<Object>]) -> usize {
+    objects.iter().map(|object| object::with_version_bytes(&object.body, object.revision)).sum()
+}
+
+/// The text of a document whose `field` is an empty array, before and after what goes into that.
+fn split(document: &Value, field: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+    let text = document.to_string();
+    let empty = format!("\"{field}\":[]");
+    let at = text.find(&empty).ok_or_else(|| ApiError::internal("a list has no place for its items"))?;
+    let (head, tail) = text.split_at(at + empty.len() - 1);
+    Ok((head.into(), tail.into()))
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(out, value).map_err(ApiError::internal)
 }
 
 fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {

@@ -26,7 +26,7 @@ pub(crate) async fn list_or_watch(call: Call) -> Result<Response> {
         return watch::watch(call, answer, options, selector).await;
     }
     let listing = call.list(&options, &selector).await?;
-    answer.list(call.kind(), &listing)
+    answer.list(call.kind(), listing)
 }
 
 /// `POST` to a collection.
@@ -66,5 +66,5 @@ pub(crate) async fn delete_collection(call: Call, body: Body) -> Result<Response
             Err(error) => return Err(error),
         }
     }
-    answer.list(kind, &listing)
+    answer.list(kind, listing)
 }

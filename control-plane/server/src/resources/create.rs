@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dropmate_api::registry::{Kind, Part, WriteContext, by_resource};
-use dropmate_store::{Actor, Change, Expect, Key, Object, Write, WriteError};
+use dropmate_store::{Actor, Change, Expect, Key, Object, WriteError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -167,25 +167,30 @@ fn generated_name(prefix: &str) -> String {
 /// Makes the namespaces that exist from the first start.
 pub(crate) async fn bootstrap_namespaces(state: &AppState) -> Result<()> {
     let kind = by_resource("", "v1", "namespaces").ok_or_else(|| ApiError::internal("no kind Namespace"))?;
+    let actor = Actor { user: "system:apiserver".into(), ..Actor::default() };
     for name in ["default", dropmate_api::SYSTEM_NAMESPACE] {
-        let mut new = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+        let new = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
             "name": name, "labels": {"kubernetes.io/metadata.name": name},
         }});
-        let uid = stamp(state, kind, &mut new);
-        let cx = WriteContext { part: Part::Main, business_now: state.clock.business_now() };
-        prepare::fill(kind, &mut new, None, &cx);
-        let write = Write {
-            key: Key { resource: kind.storage.into(), namespace: String::new(), name: name.into() },
-            expect: Expect::Absent,
-            change: Change::Put { uid, body: commit::body(kind, new) },
-            guards: Vec::new(),
-            urgent: false,
-            actor: Actor { user: "system:apiserver".into(), ..Actor::default() },
-        };
-        match state.store.write(write).await {
-            Ok(_) | Err(WriteError::Exists(_)) => {}
-            Err(error) => return Err(ApiError::write(kind, name, &error)),
-        }
+        create_by_server(state, kind, new, &actor).await?;
     }
     Ok(())
+}
+
+/// Creates an object that the server itself wants. One that is there already is left as it is.
+pub(crate) async fn create_by_server(state: &AppState, kind: &Kind, mut new: Value, actor: &Actor) -> Result<()> {
+    let uid = stamp(state, kind, &mut new);
+    let cx = WriteContext { part: Part::Main, business_now: state.clock.business_now() };
+    prepare::fill(kind, &mut new, None, &cx);
+    let (name, namespace) = (text(&new, "/metadata/name").to_owned(), text(&new, "/metadata/namespace").to_owned());
+    let guards = match namespace.as_str() {
+        "" => Vec::new(),
+        namespace => vec![commit::namespace_guard(state, kind, &name, namespace).await?],
+    };
+    let key = Key { resource: kind.storage.into(), namespace, name: name.clone() };
+    let change = Change::Put { uid, body: commit::body(kind, new) };
+    match commit::write(state, key, Expect::Absent, change, guards, actor).await {
+        Ok(_) | Err(WriteError::Exists(_)) => Ok(()),
+        Err(error) => Err(ApiError::write(kind, &name, &error)),
+    }
 }

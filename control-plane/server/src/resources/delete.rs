@@ -16,6 +16,7 @@ use super::{
     answer::Answer,
     call::Call,
     commit::{self, MAX_ATTEMPTS},
+    propagation::{self, Propagation},
 };
 use crate::{
     body,
@@ -41,12 +42,13 @@ pub(crate) struct DeleteOptions {
     uid: Option<String>,
     version: Option<Revision>,
     dry_run: bool,
+    propagation: Option<Propagation>,
 }
 
 impl From<&Object> for DeleteOptions {
     /// Of that very state.
     fn from(object: &Object) -> Self {
-        Self { uid: Some(object.uid.clone()), version: Some(object.revision), dry_run: false }
+        Self { uid: Some(object.uid.clone()), version: Some(object.revision), dry_run: false, propagation: None }
     }
 }
 
@@ -61,12 +63,23 @@ impl DeleteOptions {
             body::decode_options(&body::media_type(&call.headers), &bytes)?.value
         };
         let given = |pointer: &str| Some(text(&options, pointer).to_owned()).filter(|text| !text.is_empty());
-        // Propagation is a matter of a garbage collector, which there is none: nothing here owns anything.
         Ok(Self {
             uid: given("/preconditions/uid"),
             version: given("/preconditions/resourceVersion").map(|v| options::parse_version(&v)).transpose()?,
             dry_run: query.dry_run || options.pointer("/dryRun/0").and_then(Value::as_str) == Some("All"),
+            // As in Kubernetes, the query counts where there is no body.
+            propagation: if options.is_null() {
+                Propagation::of_query(&call.query)?
+            } else {
+                Propagation::of_body(&options)?
+            },
         })
+    }
+
+    /// The same, and its dependents are treated so.
+    #[must_use]
+    pub(crate) fn propagating(self, propagation: Propagation) -> Self {
+        Self { propagation: Some(propagation), ..self }
     }
 }
 
@@ -84,11 +97,7 @@ pub(crate) async fn delete(call: Call, body: Body) -> Result<Response> {
 impl Call {
     /// Deletes one object of the path's kind and namespace.
     pub(crate) async fn delete_named(&self, name: &str, options: &DeleteOptions) -> Result<Deleted> {
-        let kind = self.kind();
-        if kind.kind == "Namespace" && (name == "default" || name == dropmate_api::SYSTEM_NAMESPACE) {
-            return Err(ApiError::forbidden(kind, name, "this namespace may not be deleted"));
-        }
-        remove(&self.state, kind, &self.key_of(name), options, &self.actor).await
+        remove(&self.state, self.kind(), &self.key_of(name), options, &self.actor).await
     }
 }
 
@@ -100,17 +109,28 @@ pub(crate) async fn remove(
     options: &DeleteOptions,
     actor: &Actor,
 ) -> Result<Deleted> {
+    if kind.kind == "Namespace" && (key.name == "default" || key.name == dropmate_api::SYSTEM_NAMESPACE) {
+        return Err(ApiError::forbidden(kind, &key.name, "this namespace may not be deleted"));
+    }
     for _ in 0..MAX_ATTEMPTS {
         let (current, _) = state.store.get(key, At::Latest).await?;
         let current = current.ok_or_else(|| ApiError::not_found(kind, &key.name))?;
         check_preconditions(kind, &current, options)?;
         let old = commit::served(kind, &current)?;
         let terminating = old.pointer("/metadata/deletionTimestamp").is_some();
-        let at_once = may_go(kind, &old);
-        if terminating && !at_once {
+        // A namespace that is being emptied already goes on as it began.
+        if terminating && has_content(kind, &old) {
             return Ok(Deleted::Terminating(current));
         }
-        let new = if at_once { old } else { marked(state, kind, old) };
+        let mut new = old;
+        let refinalized = propagation::set_finalizers(kind, &mut new, options.propagation);
+        let at_once = may_go(kind, &new);
+        if terminating && !at_once && !refinalized {
+            return Ok(Deleted::Terminating(current));
+        }
+        if !terminating && !at_once {
+            new = marked(state, kind, new);
+        }
         if options.dry_run {
             return Ok(if at_once { Deleted::Gone(current) } else { Deleted::WouldTerminate(new) });
         }
@@ -149,9 +169,13 @@ fn marked(state: &AppState, kind: &Kind, mut object: Value) -> Value {
 
 /// Whether nobody has to finish anything before the object may go. A Namespace waits for its content.
 pub(crate) fn may_go(kind: &Kind, object: &Value) -> bool {
-    let content = kind.kind == "Namespace"
-        && object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty());
-    object::finalizers(object).is_empty() && !content
+    object::finalizers(object).is_empty() && !has_content(kind, object)
+}
+
+/// Whether it is a Namespace that has not been emptied yet.
+fn has_content(kind: &Kind, object: &Value) -> bool {
+    kind.kind == "Namespace"
+        && object.pointer("/spec/finalizers").and_then(Value::as_array).is_some_and(|list| !list.is_empty())
 }
 
 fn check_preconditions(kind: &Kind, current: &Object, options: &DeleteOptions) -> Result<()> {

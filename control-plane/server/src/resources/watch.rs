@@ -28,6 +28,13 @@ const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// When a watch ends whose client named no time. Clients reconnect then, which spreads them over replicas.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
+/// What a piece sent to one watcher costs the server, about: with this share of time to each of them, all watchers together
+/// take no more than one core, whatever the rate of changes is.
+const PIECE_COST: Duration = Duration::from_micros(20);
+/// The longest that a change waits for others to go with.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+/// Shorter pauses cost more than they save: timers count in milliseconds.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Changes that are ready are joined into chunks of about this size.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -53,6 +60,7 @@ pub(crate) async fn watch(call: Call, answer: Answer, options: ListOptions, sele
         shutdown: call.state.shutdown.clone(),
         next_bookmark: options.bookmarks.then_some(now + BOOKMARK_EVERY.min(last_bookmark_after(&options))),
         ends,
+        rests_until: now,
         done: false,
     };
     Ok(respond(Body::from_stream(stream::unfold(watcher, Watcher::next_chunk)), StatusCode::OK))
@@ -95,7 +103,16 @@ struct Watcher {
     shutdown: CancellationToken,
     next_bookmark: Option<Instant>,
     ends: Instant,
+    /// Changes are gathered until then.
+    rests_until: Instant,
     done: bool,
+}
+
+/// How long a watcher rests after a piece, so that under load the next one holds several changes. A watcher that was
+/// quiet for as long gets its next change at once.
+fn pause(watchers: usize) -> Duration {
+    let pause = PIECE_COST.saturating_mul(u32::try_from(watchers).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+    if pause < PAUSE_MIN { Duration::ZERO } else { pause }
 }
 
 enum Wake {
@@ -109,6 +126,13 @@ impl Watcher {
     async fn next_chunk(mut self) -> Option<(Result<Bytes, Infallible>, Self)> {
         let mut chunk = Vec::new();
         if self.initial.is_empty() && self.initial_end.is_none() {
+            if self.rests_until > Instant::now() {
+                tokio::select! {
+                    biased;
+                    () = self.shutdown.cancelled() => return None,
+                    () = tokio::time::sleep_until(self.rests_until) => {}
+                }
+            }
             while chunk.is_empty() {
                 if self.done {
                     return None;
@@ -130,6 +154,7 @@ impl Watcher {
                 let Some(change) = self.watch.next().now_or_never() else { break };
                 self.take(change, &mut chunk);
             }
+            self.rests_until = Instant::now() + pause(self.watch.peers());
         } else {
             while chunk.len() < CHUNK_BYTES
                 && let Some(object) = self.initial.pop_front()

@@ -1,8 +1,9 @@
 //! Label selectors: `tier in (gold,silver),!held,zone!=east`, read as Kubernetes reads them, with its texts for what is
 //! wrong.
 
+use std::collections::BTreeMap;
+
 use dropmate_api::validation::names;
-use serde_json::Value;
 
 /// One requirement; all of a selector's must hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,8 +22,8 @@ pub(super) enum LabelTerm {
 
 impl LabelTerm {
     /// Whether an object with these labels is meant.
-    pub(super) fn holds(&self, labels: Option<&Value>) -> bool {
-        let label = |key: &String| labels.and_then(|l| l.get(key)).and_then(Value::as_str);
+    pub(super) fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let label = |key: &String| labels.get(key).map(String::as_str);
         let among = |values: &[String], held: &str| values.binary_search_by(|value| value.as_str().cmp(held)).is_ok();
         match self {
             Self::In(key, values) => label(key).is_some_and(|held| among(values, held)),
@@ -52,7 +53,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<LabelTerm>, String> {
         match tokens.peek() {
             Token::End => return Ok(terms),
             Token::Word(_) | Token::Sign("!") => {}
-            other => return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.literal())),
+            other @ Token::Sign(_) => {
+                return Err(format!("found '{}', expected: !, identifier, or 'end of string'", other.literal()));
+            }
         }
         terms.push(tokens.term().map_err(|why| format!("unable to parse requirement: {why}"))?);
         match tokens.next() {
@@ -161,7 +164,7 @@ impl<'a> Tokens<'a> {
                 self.next();
                 Ok(value.to_owned())
             }
-            other => Err(format!("found '{}', expected: identifier", other.literal())),
+            other @ Token::Sign(_) => Err(format!("found '{}', expected: identifier", other.literal())),
         }
     }
 
@@ -219,7 +222,6 @@ fn checked(key: &str, mut values: Vec<String>) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
-    use serde_json::json;
 
     use super::*;
 
@@ -249,8 +251,9 @@ mod tests {
     #[case("", true)]
     #[case(" ", true)]
     fn a_label_selector_means_what_kubernetes_means(#[case] text: &str, #[case] expected: bool) {
-        let labels = json!({"app": "shop", "tier": "a", "none": "", "count": "7"});
-        let holds = parse(text).unwrap().iter().all(|term| term.holds(Some(&labels)));
+        let labels = [("app", "shop"), ("tier", "a"), ("none", ""), ("count", "7")];
+        let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let holds = parse(text).unwrap().iter().all(|term| term.holds(&labels));
         assert_eq!(holds, expected, "{text}");
     }
 

@@ -167,8 +167,8 @@ async fn hostile_input_gets_its_4xx_in_bounded_time_and_memory() {
             let mut operations =
                 vec![json!({"op": "add", "path": "/metadata/annotations", "value": {"a": "x".repeat(1_000)}})];
             for n in 0..40 {
-                let path = format!("/metadata/annotations/b{n}");
-                operations.push(json!({"op": "copy", "from": "/metadata/annotations", "path": path}));
+                let place = format!("/metadata/annotations/b{n}");
+                operations.push(json!({"op": "copy", "from": "/metadata/annotations", "path": place}));
             }
             patch(json_patch, Value::from(operations).to_string())
         }),
@@ -211,16 +211,16 @@ async fn hostile_input_gets_its_4xx_in_bounded_time_and_memory() {
         ("no owners", 200, patch(merge_patch, json!({"metadata": {"ownerReferences": null}}).to_string())),
         ("the same condition five thousand times", 422, {
             let condition = json!({"type": "A", "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-11-23T10:00:00Z"});
-            let path = format!("{ORDERS}/o1/status");
+            let status = format!("{ORDERS}/o1/status");
             let body = json!({"status": {"conditions": vec![condition; 5_000]}}).to_string();
-            target.write(Method::PATCH, &path, merge_patch, body)
+            target.write(Method::PATCH, &status, merge_patch, body)
         }),
         ("five thousand conditions", 200, {
             let conditions: Vec<Value> = (0..5_000)
                 .map(|n| json!({"type": format!("A{n}"), "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2026-11-23T10:00:00Z"}))
                 .collect();
-            let path = format!("{ORDERS}/o1/status");
-            target.write(Method::PATCH, &path, merge_patch, json!({"status": {"conditions": conditions}}).to_string())
+            let status = format!("{ORDERS}/o1/status");
+            target.write(Method::PATCH, &status, merge_patch, json!({"status": {"conditions": conditions}}).to_string())
         }),
         (
             "protobuf of nothing",
@@ -229,7 +229,7 @@ async fn hostile_input_gets_its_4xx_in_bounded_time_and_memory() {
                 Method::POST,
                 "/api/v1/namespaces",
                 "application/vnd.kubernetes.protobuf",
-                [b"k8s\0".as_slice(), &[0xff; 100_000]].concat(),
+                [b"k8s\0".as_slice(), &vec![0xff; 100_000]].concat(),
             ),
         ),
     ];

@@ -2,6 +2,8 @@
 
 #[path = "replicas/database_away.rs"]
 mod database_away;
+#[path = "replicas/garbage.rs"]
+mod garbage;
 #[path = "replicas/namespaces.rs"]
 mod namespaces;
 #[path = "replicas/programs.rs"]

@@ -53,11 +53,20 @@ impl Server {
 
     /// A start with further flags.
     pub(crate) async fn start_with(dir: TempDir, more: &[&str]) -> Self {
+        Self::open(dir, more, |dir| trusting(dir).build().unwrap()).await
+    }
+
+    /// A start with a certificate by flag. `http` trusts nobody in particular.
+    pub(crate) async fn start_with_own(dir: TempDir, more: &[&str]) -> Self {
+        Self::open(dir, more, |_| Client::new()).await
+    }
+
+    async fn open(dir: TempDir, more: &[&str], http: impl FnOnce(&Path) -> Client) -> Self {
         install_crypto_provider();
         let plane = ControlPlane::open(config_with(dir.path(), more)).await.unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(plane.clone().serve(stop.clone()));
-        let http = trusting(dir.path()).build().unwrap();
+        let http = http(dir.path());
         Self { plane, dir, stop, running, http }
     }
 

@@ -1,13 +1,10 @@
 //! A PostgreSQL server of the benchmark's own, as durable as it comes, with us and without.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::Instant,
-};
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use dropmate_store::{Change, Options, Postgres, Store, Write};
+use dropmate_testing::PostgresServer;
 use futures::future::try_join_all;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
@@ -18,18 +15,18 @@ use crate::{
 };
 
 pub(crate) async fn grouped_writes() -> Result<()> {
-    let server = Server::start()?;
+    let server = PostgresServer::start(&[]);
     for replicas in [1, 2] {
         for writers in WRITERS {
             let mut turns = Turns::of("PostgreSQL", replicas, writers);
             while turns.go_on() {
-                let url = server.fresh_database().await?;
+                let url = fresh_database(&server).await?;
                 let stores = (0..replicas).map(|_| Store::postgres(&url, now(), Options::default()));
                 let batch = turns.store(&grouped(&try_join_all(stores).await?, writers).await?);
                 // A lone writer is on one replica.
                 let connections = replicas.min(writers);
-                turns.raw(raw(&server.fresh_database().await?, FREE, connections, batch).await?);
-                turns.in_order(raw(&server.fresh_database().await?, IN_ORDER, connections, batch).await?);
+                turns.raw(raw(&fresh_database(&server).await?, FREE, connections, batch).await?);
+                turns.in_order(raw(&fresh_database(&server).await?, IN_ORDER, connections, batch).await?);
             }
             turns.print();
         }
@@ -109,43 +106,12 @@ async fn raw_by(url: &str, insert: &'static str, number: usize, batch: usize) ->
     Ok(inserted)
 }
 
-/// Removed with the value.
-struct Server {
-    dir: PathBuf,
-    url: String,
-}
-
-impl Server {
-    fn start() -> Result<Self> {
-        let name = format!("dropmate-postgres-{}", uuid::Uuid::new_v4().simple());
-        let mut server = Self { dir: std::env::temp_dir().join(name), url: String::new() };
-        let started = server.script("start").output()?;
-        ensure!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-        String::from_utf8(started.stdout)?.trim().clone_into(&mut server.url);
-        Ok(server)
-    }
-
-    fn script(&self, command: &str) -> Command {
-        let mut script = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/postgres"));
-        script.arg(command).arg(&self.dir).stdin(Stdio::null());
-        script
-    }
-
-    async fn fresh_database(&self) -> Result<String> {
-        let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
-        let mut connection = PgConnection::connect(&self.url).await?;
-        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
-        connection.close().await?;
-        let (server, _) = self.url.rsplit_once('/').context("the URL names a database")?;
-        let url = format!("{server}/{name}");
-        Postgres::migrate(&url).await?;
-        Ok(url)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // What stays lies in the folder for temporary files.
-        let _ = self.script("remove").output();
-    }
+async fn fresh_database(server: &PostgresServer) -> Result<String> {
+    let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
+    let mut connection = PgConnection::connect(server.url()).await?;
+    sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut connection).await?;
+    connection.close().await?;
+    let url = server.url_of(&name);
+    Postgres::migrate(&url).await?;
+    Ok(url)
 }

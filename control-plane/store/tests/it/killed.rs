@@ -14,7 +14,7 @@ use dropmate_store::{Backend, Entry, Postgres, Snapshot, Sqlite};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::tempdir;
 
-use super::{database::Database, faulty::Fault, server::Server};
+use super::{database::Database, faulty::Fault, server};
 
 mod checker;
 mod load;
@@ -56,7 +56,7 @@ fn no_kill_of_three_processes_or_of_their_postgres_loses_a_write_or_tears_a_watc
 
 fn killed_on_postgres(replicas: usize) -> Seen {
     let kills = std::env::var(KILLS).map_or(8, |kills| kills.parse().expect("a number of kills"));
-    let server = block_on(Server::start(&[]));
+    let server = block_on(server::start(&[]));
     let seen = run(&Run {
         server: Some(&server),
         replicas,
@@ -105,7 +105,7 @@ fn assert_found(fault: Fault, is_it: impl Fn(&Violation) -> bool) {
 fn an_answer_of_postgres_before_its_commit_is_found() {
     // Nothing but a full buffer makes it write what it has said is committed.
     let settings = ["synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB"];
-    let server = block_on(Server::start(&settings));
+    let server = block_on(server::start(&settings));
     // The last of the kills is the database's.
     let kills = 4;
     let seen = run(&Run { server: Some(&server), kills, patience: BRIEF, ..short(server.url(), 4) });

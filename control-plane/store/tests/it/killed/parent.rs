@@ -14,13 +14,15 @@ use super::{
     checker::{Change, Seen},
     load::{self, Command},
 };
-use crate::it::{faulty::Fault, server::Server};
+use dropmate_testing::PostgresServer;
+
+use crate::it::faulty::Fault;
 
 pub(crate) struct Run<'a> {
     /// The folder or URL of the log.
     pub(crate) place: &'a str,
     /// To be killed as well, at every fourth kill.
-    pub(crate) server: Option<&'a Server>,
+    pub(crate) server: Option<&'a PostgresServer>,
     pub(crate) replicas: usize,
     pub(crate) watchers: usize,
     pub(crate) kills: usize,

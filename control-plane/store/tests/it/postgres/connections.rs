@@ -12,7 +12,7 @@ use super::users::{ANSWERED_WITHIN, Users, Witness};
 use crate::it::{
     database::Database,
     fixture::{Clock, create, events_up_to, everything, key, update},
-    server::Server,
+    server,
 };
 
 /// Between two writes of a writer.
@@ -65,7 +65,7 @@ async fn readers_of_history_who_find_all_connections_busy_are_told_so_and_nobody
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_without_a_connection_to_give_is_told_in_time_and_tried_again() {
-    let server = Server::start(&["max_connections = 20"]).await;
+    let server = server::start(&["max_connections = 20"]).await;
     let store = Store::postgres(server.url(), Clock::default().now(), Options::default()).await.unwrap();
     let witness = Witness::of(&store).await;
     let users = Users::of(&store, server.url(), PACE);

@@ -10,7 +10,7 @@ use super::users::{Users, WRITERS, Witness};
 use crate::it::{
     database::Database,
     fixture::{Clock, Follower, create, everything},
-    server::Server,
+    server,
 };
 
 /// Between two writes of a writer.
@@ -24,7 +24,7 @@ async fn store(url: &str) -> Store {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_database_is_told_in_time_and_a_resumed_one_goes_on() {
-    let server = Server::start(&[]).await;
+    let server = server::start(&[]).await;
     let store = store(server.url()).await;
     let witness = Witness::of(&store).await;
     let mut users = Users::of(&store, server.url(), PACE);
@@ -45,7 +45,7 @@ async fn a_paused_database_is_told_in_time_and_a_resumed_one_goes_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restarted_database_is_found_again() {
-    let server = Server::start(&[]).await;
+    let server = server::start(&[]).await;
     let store = store(server.url()).await;
     let witness = Witness::of(&store).await;
     let users = Users::of(&store, server.url(), PACE);
@@ -62,7 +62,7 @@ async fn a_restarted_database_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_database_refuses_writes_and_is_read() {
-    let server = Server::start(&[]).await;
+    let server = server::start(&[]).await;
     let store = store(server.url()).await;
     let witness = Witness::of(&store).await;
     let users = Users::of(&store, server.url(), PACE);

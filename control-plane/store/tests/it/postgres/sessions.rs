@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use dropmate_store::{Options, Store, WriteError};
+use dropmate_testing::signal;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sqlx::{Connection, PgConnection};
@@ -12,7 +13,7 @@ use super::users::{ANSWERED_WITHIN, Users, Witness};
 use crate::it::{
     database::Database,
     fixture::{Clock, create, key},
-    server::{Server, signal},
+    server,
 };
 
 async fn store(url: &str) -> Store {
@@ -49,7 +50,7 @@ async fn a_session_ended_in_the_middle_of_commits_loses_and_doubles_nothing() {
 /// The session sleeps with the commit in its mail, and wakes after the caller had its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_comes_late_was_not_told_to_have_failed() {
-    let server = Server::start(&[]).await;
+    let server = server::start(&[]).await;
     let store = store(server.url()).await;
     for round in 0..2 {
         store.write(create(&format!("before-{round}"), "{}")).await.unwrap();
@@ -73,7 +74,7 @@ async fn a_commit_that_comes_late_was_not_told_to_have_failed() {
 /// The session stops while it waits for the counter, holding nothing yet, and wakes before the caller has its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_stopped_in_the_middle_of_a_commit_leaves_one_truth() {
-    let server = Server::start(&[]).await;
+    let server = server::start(&[]).await;
     let store = store(server.url()).await;
     for (round, wakes_after) in [1_000, 3_300, 4_000].into_iter().enumerate() {
         let name = format!("o{round}");
