@@ -209,7 +209,7 @@ mod tests {
     #[case(",", true)]
     fn a_field_selector_means_what_kubernetes_means(#[case] text: &str, #[case] expected: bool) {
         let body = json!({"metadata": {}, "spec": {"driverName": "a,b"}, "status": {"phase": "Ready"}}).to_string();
-        let key = Key { resource: "x".into(), namespace: "ns".into(), name: "n".into() };
+        let key = Key { resource: "orders.dropmate.dev".into(), namespace: "ns".into(), name: "n".into() };
         let object = Object::new(key, String::new(), 1, Arc::from(body));
         assert_eq!(Selector::parse(orders(), None, Some(text)).unwrap().matches(&object), expected, "{text}");
     }

@@ -86,12 +86,12 @@ def an_operator_handles_creation_changes_and_deletion_with_its_finalizer():
     with Operator().running() as operator:
         operator.create("orders", order("o1"))
         until(lambda: operator.records("o1") == ["created"], "the order is handled")
-        until(lambda: "checked" in operator.get("orders", "o1")["metadata"].get("labels", {}), "the order is labelled")
-        held = operator.get("orders", "o1")
-        same(held["metadata"]["finalizers"], [FINALIZER])
         # Patches of the status went by its own path, which alone may write it.
-        reasons = [c["reason"] for c in held["status"]["conditions"] if c["type"] == "Unassignable"]
-        same((reasons, held["metadata"]["generation"]), (["Checked"], 1))
+        reasons = lambda: [c["reason"] for c in operator.get("orders", "o1")["status"]["conditions"]]
+        until(lambda: "Checked" in reasons(), "the status is written")
+        held = operator.get("orders", "o1")
+        same((held["metadata"]["finalizers"], held["metadata"]["labels"]), ([FINALIZER], {"checked": "yes"}))
+        same(held["metadata"]["generation"], 1)
         operator.patch("orders", "o1", {"spec": {"priority": 7}})
         until(lambda: operator.records("o1") == ["created", "priority:0->7"], "the change is handled")
         core = client.CoreV1Api()

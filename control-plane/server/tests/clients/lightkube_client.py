@@ -15,7 +15,7 @@ from lightkube.resources.coordination_v1 import Lease
 from lightkube.resources.core_v1 import Event, Namespace
 from lightkube.types import CascadeType, PatchType
 
-from support import API_VERSION, GROUP, NAMESPACE, VERSION, case, condition, driver, labelled, main, order, same
+from support import API_VERSION, GROUP, NAMESPACE, VERSION, case, condition, driver, labelled, main, order, same, until
 
 Order = create_namespaced_resource(GROUP, VERSION, "Order", "orders")
 Driver = create_namespaced_resource(GROUP, VERSION, "Driver", "drivers")
@@ -61,7 +61,9 @@ def objects_are_made_read_changed_and_deleted():
     same(client.get(Order.Status, "o1")["status"], status["status"])
     dry = client.patch(Order, "o1", {"spec": {"priority": 9}}, patch_type=PatchType.MERGE, dry_run=True)
     same((dry["spec"]["priority"], client.get(Order, "o1")["spec"]["priority"]), (9, 3))
+    # The garbage collector lets it go, as it has no dependents.
     client.delete(Order, "o1", cascade=CascadeType.FOREGROUND)
+    until(lambda: names(client.list(Order)) == [], "the order goes")
     refused(404, "NotFound", client.get, Order, "o1")
 
 
