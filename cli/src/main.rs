@@ -18,6 +18,9 @@ use args::{Cli, Command};
 use clap::Parser as _;
 use failure::Outcome;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Every TLS connection needs a provider, and this is the only one in the program.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

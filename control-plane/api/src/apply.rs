@@ -213,20 +213,31 @@ pub fn update(schema: &Schema, live: &Value, new: &mut Value, writer: &Writer<'_
 
 /// Whether two states of an object differ in nothing but the times at which fields were taken.
 pub fn same_but_times(old: &Value, new: &Value) -> bool {
-    let timeless = |object: &Value| {
-        let mut object = object.clone();
-        let mut managed = managers::take(&mut object);
-        for entry in managed.as_array_mut().into_iter().flatten() {
+    let (Value::Object(a), Value::Object(b)) = (old, new) else { return old == new };
+    let but_metadata = a.len() == b.len() && a.iter().all(|(key, a)| key == "metadata" || b.get(key) == Some(a));
+    but_metadata && same_metadata(&old["metadata"], &new["metadata"])
+}
+
+fn same_metadata(old: &Value, new: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (old, new) else { return old == new };
+    let managed = |key: &String| key == "managedFields";
+    let same = a.iter().all(|(key, a)| managed(key) || b.get(key) == Some(a))
+        && b.keys().all(|key| managed(key) || a.contains_key(key));
+    if !same || old["managedFields"] == new["managedFields"] {
+        return same;
+    }
+    let timeless = |metadata: &Value| {
+        let mut managed = metadata["managedFields"].as_array().cloned().unwrap_or_default();
+        for entry in &mut managed {
             if let Value::Object(entry) = entry {
                 entry.remove("time");
             }
         }
-        let mut managed = managed.as_array().cloned().unwrap_or_default();
         // Times also order the entries.
         managed.sort_by_cached_key(Value::to_string);
-        (object, managed)
+        managed
     };
-    old == new || timeless(old) == timeless(new)
+    timeless(old) == timeless(new)
 }
 
 fn check(schema: &Schema, patch: &Value) -> Result<(), ApplyError> {

@@ -2,7 +2,7 @@
 //! a wrong type and a window that ends too early hears of both at once.
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{GROUP, VERSION, registry, validation::Cause};
@@ -45,8 +45,8 @@ pub(crate) fn time_zone(causes: &mut Vec<Cause>, object: &Value, path: &str) {
 }
 
 /// What the schema lets through must be readable by every agent, or one object would stop them all.
-pub(crate) fn readable<T: DeserializeOwned>(causes: &mut Vec<Cause>, object: &Value, plural: &str) {
-    if let Err(unreadable) = serde_json::from_value::<T>(object.clone()) {
+pub(crate) fn readable<'a, T: Deserialize<'a>>(causes: &mut Vec<Cause>, object: &'a Value, plural: &str) {
+    if let Err(unreadable) = T::deserialize(object) {
         let schema = registry::by_resource(GROUP, VERSION, plural).map(|kind| (kind.schema)());
         if causes.is_empty() && schema.is_none_or(|schema| schema.validate(object).is_empty()) {
             let detail = unreadable.to_string();

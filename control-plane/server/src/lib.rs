@@ -24,6 +24,7 @@ mod kubeconfig;
 mod metrics;
 pub mod migrations;
 mod namespaces;
+mod noted;
 mod object;
 mod openapi;
 mod options;

@@ -9,6 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The control plane of DropMate: the Kubernetes-compatible API over a durable store, without agents.
 #[derive(Debug, clap::Parser)]
 #[command(

@@ -2,14 +2,14 @@
 
 mod labels;
 
-use std::collections::BTreeMap;
-
-use dropmate_api::registry::{self, Kind};
+use dropmate_api::registry::Kind;
 use dropmate_store::{Key, Object};
-use serde_json::Value;
 
 use self::labels::LabelTerm;
-use crate::error::{ApiError, Result};
+use crate::{
+    error::{ApiError, Result},
+    noted::Noted,
+};
 
 /// A selector with more values than this is refused: matching costs values × objects.
 const MAX_VALUES: usize = 10_000;
@@ -65,36 +65,9 @@ impl Selector {
         if self.labels.is_empty() && self.fields.iter().all(|term| by_key(&term)) {
             return true;
         }
-        let Some(facts) = object.notes.get_or_make(|| Facts::of(object)) else { return false };
-        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(facts.field(&term.field)))
-            && self.labels.iter().all(|term| term.holds(&facts.labels))
-    }
-}
-
-/// What selectors ask about an object, read out of its body once for all of them.
-struct Facts {
-    labels: BTreeMap<String, String>,
-    /// By path in the stored form; what is not there is absent.
-    fields: BTreeMap<String, String>,
-}
-
-impl Facts {
-    fn of(object: &Object) -> Self {
-        let body = serde_json::from_str(&object.body).unwrap_or(Value::Null);
-        let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
-        let labels = body.pointer("/metadata/labels").and_then(Value::as_object);
-        // A resource may be served as several kinds.
-        let kinds = registry::kinds().iter().filter(|kind| kind.storage == object.key.resource);
-        let paths = kinds.flat_map(|kind| kind.selectable_fields.iter().map(|field| kind.stored_field(field)));
-        Self {
-            labels: labels.into_iter().flatten().filter_map(text).collect(),
-            fields: paths.map(|path| (path.clone(), field(&body, &path))).collect(),
-        }
-    }
-
-    /// The field as text; absent compares as the empty text.
-    fn field(&self, path: &str) -> &str {
-        self.fields.get(path).map_or("", String::as_str)
+        let Some(noted) = Noted::of(object) else { return false };
+        self.fields.iter().filter(|term| !by_key(term)).all(|term| term.holds(noted.field(&term.field)))
+            && self.labels.iter().all(|term| term.holds(&noted.labels))
     }
 }
 
@@ -109,20 +82,6 @@ fn key_field<'a>(field: &str, key: &'a Key) -> Option<&'a str> {
         "metadata.name" => Some(&key.name),
         "metadata.namespace" => Some(&key.namespace),
         _ => None,
-    }
-}
-
-/// The field as text; empty where it is absent.
-fn field(body: &Value, path: &str) -> String {
-    // Of an Event: who reports it, in the old form or the new.
-    if path == "source" {
-        let component = field(body, "source.component");
-        return if component.is_empty() { field(body, "reportingComponent") } else { component };
-    }
-    match path.split('.').try_fold(body, |value, part| value.get(part)) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
     }
 }
 
@@ -191,7 +150,7 @@ mod tests {
 
     use dropmate_api::registry::by_resource;
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -4,8 +4,17 @@ mod age;
 mod cells;
 
 use dropmate_api::registry::{Column, Kind};
+use dropmate_store::{Object, Revision};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+pub(crate) use self::cells::Cell;
+use crate::{
+    error::{ApiError, Result},
+    noted::Noted,
+    object,
+    resources::at_version,
+};
 
 /// What of each object goes along with its row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,14 +52,80 @@ pub(crate) fn table(kind: &Kind, objects: &[Value], include: Include, metadata: 
     })
 }
 
-/// A Table of one object in a watch, where only the first one says what the columns are.
-pub(crate) fn watched(kind: &Kind, object: &Value, include: Include, first: bool, now: Timestamp) -> Value {
-    let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
-    let mut table = table(kind, std::slice::from_ref(object), include, &metadata, now);
-    if !first {
-        table["columnDefinitions"] = Value::Null;
+/// What is kept of an object for its row. For Events it is nothing: their cells look at the form in which they are served.
+pub(crate) fn cells(kind: &Kind, object: &Value) -> Vec<Cell> {
+    let columns = if is_event(kind) { Vec::new() } else { columns(kind) };
+    columns.into_iter().map(|column| Cell::of(column, object)).collect()
+}
+
+/// Writes a stored object's row at a version.
+pub(crate) fn write_row(
+    kind: &Kind,
+    object: &Object,
+    revision: Revision,
+    include: Include,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let Some(noted) = Noted::of(object).filter(|noted| !noted.cells.is_empty()) else {
+        return write(&row(kind, &at_version(kind, object, revision)?, include, now), out);
+    };
+    out.extend_from_slice(b"{\"cells\":[");
+    for (index, cell) in noted.cells.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        cell.write(now, out);
     }
-    table
+    out.extend_from_slice(b"],\"object\":");
+    match include {
+        Include::None => out.extend_from_slice(b"null"),
+        Include::Metadata => write_partial_metadata(kind, object, revision, out)?,
+        Include::Object => object::with_version(&object.body, revision, out),
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes a stored object's metadata alone, at a version.
+pub(crate) fn write_partial_metadata(
+    kind: &Kind,
+    object: &Object,
+    revision: Revision,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    if !kind.renamed.is_empty() {
+        return write(&partial_metadata(&at_version(kind, object, revision)?), out);
+    }
+    let body = format!(
+        "{{\"apiVersion\":\"meta.k8s.io/v1\",\"kind\":\"PartialObjectMetadata\",\"metadata\":{}}}",
+        object::metadata_of(&object.body)
+    );
+    object::with_version(&body, revision, out);
+    Ok(())
+}
+
+/// Writes a Table of one stored object in a watch, where only the first one says what the columns are.
+pub(crate) fn write_watched(
+    kind: &Kind,
+    object: &Object,
+    revision: Revision,
+    include: Include,
+    first: bool,
+    now: Timestamp,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    out.extend_from_slice(b"{\"apiVersion\":\"meta.k8s.io/v1\",\"columnDefinitions\":");
+    write(&if first { definitions(kind) } else { Value::Null }, out)?;
+    let metadata = format!(",\"kind\":\"Table\",\"metadata\":{{\"resourceVersion\":\"{revision}\"}},\"rows\":[");
+    out.extend_from_slice(metadata.as_bytes());
+    write_row(kind, object, revision, include, now, out)?;
+    out.extend_from_slice(b"]}");
+    Ok(())
+}
+
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(out, value).map_err(ApiError::internal)
 }
 
 /// A Table without rows: a bookmark, where `object` holds its metadata.
@@ -126,8 +201,7 @@ fn definitions(kind: &Kind) -> Value {
         .collect()
 }
 
-/// One object as a row.
-pub(crate) fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
+fn row(kind: &Kind, object: &Value, include: Include, now: Timestamp) -> Value {
     let cells: Vec<Value> = columns(kind)
         .into_iter()
         .map(
@@ -151,6 +225,7 @@ fn is_event(kind: &Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use dropmate_api::registry::by_resource;
+    use dropmate_store::Key;
 
     use super::*;
 
@@ -199,12 +274,38 @@ mod tests {
         assert_eq!(table["metadata"]["resourceVersion"], "7");
     }
 
+    fn stored(kind: &Kind) -> Object {
+        let key = Key { resource: kind.storage.into(), namespace: "acme".into(), name: "o1".into() };
+        Object::new(key, "u".into(), 7, order().to_string().into())
+    }
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Value {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        serde_json::from_slice(&out).unwrap()
+    }
+
     #[test]
     fn only_the_first_event_of_a_watch_defines_the_columns() {
         let kind = by_resource("dropmate.dev", "v1", "orders").unwrap();
-        assert!(watched(kind, &order(), Include::None, true, now())["columnDefinitions"].is_array());
-        let later = watched(kind, &order(), Include::None, false, now());
+        let stored = stored(kind);
+        let watched = |first| written(|out| write_watched(kind, &stored, 9, Include::None, first, now(), out));
+        assert!(watched(true)["columnDefinitions"].is_array());
+        let later = watched(false);
         assert!(later["columnDefinitions"].is_null() && later["rows"][0]["object"].is_null());
+        assert_eq!(later["metadata"]["resourceVersion"], "9");
+    }
+
+    #[test]
+    fn a_row_is_the_same_whether_it_is_written_from_text_or_made_of_values() {
+        let kind = by_resource("dropmate.dev", "v1", "orders").unwrap();
+        let stored = stored(kind);
+        let mut served = order();
+        served["metadata"]["resourceVersion"] = "8".into();
+        for include in [Include::None, Include::Metadata, Include::Object] {
+            let text = written(|out| write_row(kind, &stored, 8, include, now(), out));
+            assert_eq!(text, row(kind, &served, include, now()), "{include:?}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! follows from them is computed again at every write.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{Order, conditions::SERVER_CONDITIONS, settle};
@@ -109,7 +110,7 @@ fn kept_status(asked: Option<&Value>, stored: Option<&Value>) -> Value {
 /// Computes what the server owns. An object that is no order yet (a wrong type somewhere) is left as it is: validation
 /// follows and refuses it.
 fn recompute(new: &mut Value, old: Option<&Value>, now: Timestamp) {
-    let Ok(mut order) = serde_json::from_value::<Order>(new.clone()) else { return };
+    let Ok(mut order) = Order::deserialize(&*new) else { return };
     order.metadata.generation = next_generation(new, old);
     if order.spec.placed_at.is_none() && old.is_none() {
         order.status.get_or_insert_default().placed_at = Some(now);

@@ -110,10 +110,6 @@ impl Cpu {
     pub(crate) fn since(self, before: Self) -> Self {
         Self { server: self.server - before.server, database: self.database - before.database }
     }
-
-    pub(crate) fn total(self) -> Duration {
-        self.server + self.database
-    }
 }
 
 /// What a process used, and its children that have ended.

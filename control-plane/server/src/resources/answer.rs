@@ -88,13 +88,13 @@ impl Answer {
             Representation::Table => {
                 let (include, now) = (self.include, self.now());
                 let render = move |object: &Object, out: &mut Vec<u8>| {
-                    write(&table::row(kind, &commit::served(kind, object)?, include, now), out)
+                    table::write_row(kind, object, object.revision, include, now, out)
                 };
                 (table::table(kind, &[], include, &metadata, now), "rows", None, Box::new(render))
             }
             Representation::Metadata => {
                 let render = |object: &Object, out: &mut Vec<u8>| {
-                    write(&table::partial_metadata(&commit::served(kind, object)?), out)
+                    table::write_partial_metadata(kind, object, object.revision, out)
                 };
                 (table::partial_metadata_list(&metadata), "items", None, Box::new(render))
             }
@@ -116,18 +116,14 @@ impl Answer {
         revision: Revision,
         out: &mut Vec<u8>,
     ) -> Result<()> {
-        if self.form == Representation::Json {
-            return write_json(kind, object, revision, out);
+        match self.form {
+            Representation::Json => write_json(kind, object, revision, out),
+            Representation::Table => {
+                let first = !std::mem::replace(&mut self.columns_known, true);
+                table::write_watched(kind, object, revision, self.include, first, self.now(), out)
+            }
+            Representation::Metadata => table::write_partial_metadata(kind, object, revision, out),
         }
-        let served = at_version(kind, object, revision)?;
-        let answer = if self.form == Representation::Table {
-            let first = !std::mem::replace(&mut self.columns_known, true);
-            table::watched(kind, &served, self.include, first, self.now())
-        } else {
-            table::partial_metadata(&served)
-        };
-        out.extend_from_slice(answer.to_string().as_bytes());
-        Ok(())
     }
 
     /// The object of a bookmark.
@@ -166,24 +162,13 @@ fn split(document: &Value, field: &str) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((head.into(), tail.into()))
 }
 
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<()> {
-    serde_json::to_writer(out, value).map_err(ApiError::internal)
-}
-
 fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {
     if kind.renamed.is_empty() {
         object::with_version(&object.body, revision, out);
     } else {
-        out.extend_from_slice(at_version(kind, object, revision)?.to_string().as_bytes());
+        out.extend_from_slice(commit::at_version(kind, object, revision)?.to_string().as_bytes());
     }
     Ok(())
-}
-
-/// The served form with another version: that of the change which took the object out of a watcher's sight.
-fn at_version(kind: &Kind, object: &Object, revision: Revision) -> Result<Value> {
-    let mut served = commit::served(kind, object)?;
-    object::metadata(&mut served).insert("resourceVersion".into(), revision.to_string().into());
-    Ok(served)
 }
 
 fn list_metadata(listing: &Listing) -> Value {

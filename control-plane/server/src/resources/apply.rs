@@ -72,8 +72,9 @@ pub(super) async fn apply(call: Call, body: Body) -> Result<Response> {
         if version.is_some_and(|version| version != current.revision) {
             return Err(ApiError::modified(kind, call.name()));
         }
-        let wanted = call.merged(&commit::served(kind, &current)?, &patch, force)?;
-        match call.update(&current, wanted, options, Owners::Settled).await? {
+        let held = commit::served(kind, &current)?;
+        let wanted = call.merged(&held, &patch, force)?;
+        match call.update(&current, held, wanted, options, Owners::Settled).await? {
             Updated::Lost if version.is_some() => return Err(ApiError::modified(kind, call.name())),
             Updated::Lost => {}
             updated => return call.answer_update(&answer, updated, &warnings),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dropmate_api::registry::Kind;
-use dropmate_store::{Actor, At, Change, Expect, Guard, Key, Object, Write, WriteError};
+use dropmate_store::{Actor, At, Change, Expect, Guard, Key, Object, Revision, Write, WriteError};
 use serde_json::Value;
 
 use super::call::Call;
@@ -57,9 +57,14 @@ pub(crate) async fn write(
 
 /// The object in the form in which its kind is served, with `resourceVersion`.
 pub(crate) fn served(kind: &Kind, stored: &Object) -> Result<Value> {
+    at_version(kind, stored, stored.revision)
+}
+
+/// The same with another version: that of the change which took the object out of a watcher's sight.
+pub(crate) fn at_version(kind: &Kind, stored: &Object, revision: Revision) -> Result<Value> {
     let mut value: Value = serde_json::from_str(&stored.body).map_err(ApiError::internal)?;
     kind.to_served(&mut value);
-    object::metadata(&mut value).insert("resourceVersion".into(), stored.revision.to_string().into());
+    object::metadata(&mut value).insert("resourceVersion".into(), revision.to_string().into());
     Ok(value)
 }
 
@@ -67,7 +72,8 @@ pub(crate) fn served(kind: &Kind, stored: &Object) -> Result<Value> {
 pub(crate) fn body(kind: &Kind, mut served: Value) -> Arc<str> {
     kind.to_stored(&mut served);
     object::metadata(&mut served).remove("resourceVersion");
-    Arc::from(served.to_string())
+    // To a text directly: `Display` goes through a formatter for every token.
+    Arc::from(serde_json::to_string(&served).unwrap_or_default())
 }
 
 /// How an object goes: into the archive if its time has come, else for good.

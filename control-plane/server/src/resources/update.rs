@@ -76,7 +76,8 @@ pub(crate) async fn replace(call: Call, body: Body) -> Result<Response> {
             Some(version) if version != current.revision => return Err(ApiError::modified(kind, call.name())),
             _ => {}
         }
-        match call.update(&current, wanted.clone(), options, Owners::Follow).await? {
+        let held = commit::served(kind, &current)?;
+        match call.update(&current, held, wanted.clone(), options, Owners::Follow).await? {
             Updated::Lost if version.is_some() => return Err(ApiError::modified(kind, call.name())),
             Updated::Lost => {}
             updated => return call.answer_update(&answer, updated, &warnings),
@@ -100,8 +101,8 @@ pub(crate) async fn patch(call: Call, body: Body) -> Result<Response> {
     for _ in 0..MAX_ATTEMPTS {
         let mut warnings = Warnings::default();
         let current = call.read().await?;
-        let base = commit::served(kind, &current)?;
-        let mut wanted = form.apply(base, &patch)?;
+        let held = commit::served(kind, &current)?;
+        let mut wanted = form.apply(held.clone(), &patch)?;
         object::check_type(kind, &mut wanted)?;
         prepare::check_fields(kind, &mut wanted, &duplicates, options.field_validation, &mut warnings)?;
         call.check_namespace(&mut wanted)?;
@@ -118,7 +119,7 @@ pub(crate) async fn patch(call: Call, body: Body) -> Result<Response> {
             return Err(ApiError::modified(kind, call.name()));
         }
         let pinned = form.names_version(&patch);
-        match call.update(&current, wanted, options, Owners::Follow).await? {
+        match call.update(&current, held, wanted, options, Owners::Follow).await? {
             Updated::Lost if pinned => return Err(ApiError::modified(kind, call.name())),
             Updated::Lost => {}
             updated => return call.answer_update(&answer, updated, &warnings),
@@ -183,17 +184,17 @@ impl Call {
         if self.target.subresource.as_deref() == Some("status") { Part::Status } else { Part::Main }
     }
 
-    /// Writes `wanted`, whose metadata and fields were checked, over `current`.
+    /// Writes `wanted`, whose metadata and fields were checked, over `current`, which is `old` as it is served.
     pub(super) async fn update(
         &self,
         current: &Arc<Object>,
+        old: Value,
         mut wanted: Value,
         options: WriteOptions,
         owners: Owners,
     ) -> Result<Updated> {
         let kind = self.kind();
         let part = self.part();
-        let old = commit::served(kind, current)?;
         let mut new = if part == Part::Status {
             let mut new = old.clone();
             take_field(&mut new, &mut wanted, "status");
@@ -203,7 +204,7 @@ impl Call {
             new
         } else {
             if kind.status_subresource {
-                take_field(&mut wanted, &mut old.clone(), "status");
+                put_field(&mut wanted, &old, "status");
             }
             wanted
         };
@@ -254,6 +255,19 @@ fn take_field(to: &mut Value, from: &mut Value, field: &str) {
     match from.remove(field) {
         Some(value) => {
             to.insert(field.to_owned(), value);
+        }
+        None => {
+            to.remove(field);
+        }
+    }
+}
+
+/// The same, of an object that is still needed.
+fn put_field(to: &mut Value, from: &Value, field: &str) {
+    let Value::Object(to) = to else { return };
+    match from.get(field) {
+        Some(value) => {
+            to.insert(field.to_owned(), value.clone());
         }
         None => {
             to.remove(field);

@@ -22,6 +22,37 @@ pub(super) fn cell(column: &Column, object: &Value, now: Timestamp) -> Value {
     }
 }
 
+/// A cell that is kept: what does not change, and the moments whose age is told each time.
+#[derive(Clone, Debug)]
+pub(crate) enum Cell {
+    /// JSON.
+    Fixed(Box<str>),
+    /// How long ago that was.
+    Age(Timestamp),
+}
+
+impl Cell {
+    pub(super) fn of(column: &Column, object: &Value) -> Self {
+        let then = || at(object, column.json_path)?.as_str()?.parse().ok();
+        match then().filter(|_| column.type_ == "date") {
+            Some(then) => Self::Age(then),
+            // No moment, so that it does not matter when this is asked.
+            None => Self::Fixed(cell(column, object, Timestamp::UNIX_EPOCH).to_string().into()),
+        }
+    }
+
+    pub(super) fn write(&self, now: Timestamp, out: &mut Vec<u8>) {
+        match self {
+            Self::Fixed(json) => out.extend_from_slice(json.as_bytes()),
+            Self::Age(then) => {
+                out.push(b'"');
+                out.extend_from_slice(age(*then, now).as_bytes());
+                out.push(b'"');
+            }
+        }
+    }
+}
+
 /// The value at a path of fields and indexes: `.status.route[0].order`.
 fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     path.split(['.', '[', ']']).filter(|step| !step.is_empty()).try_fold(object, |value, step| match value {
