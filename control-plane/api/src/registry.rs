@@ -29,6 +29,8 @@ pub struct Kind {
     pub categories: &'static [&'static str],
     /// Whether objects live in a namespace.
     pub namespaced: bool,
+    /// What clients may do with objects of this kind.
+    pub access: Access,
     /// Whether `/status` is a subresource (and the main path ignores status).
     pub status_subresource: bool,
     /// Subresources besides `/status`: `binding`, `progress`.
@@ -49,6 +51,15 @@ pub struct Kind {
     pub schema: fn() -> &'static Schema,
     /// What is special about writes.
     pub strategy: &'static dyn Strategy,
+}
+
+/// What clients may do with objects of a kind, if their role lets them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Everything.
+    Full,
+    /// Read them; the server keeps them.
+    ReadOnly,
 }
 
 /// A column of the Table form.
@@ -156,6 +167,11 @@ impl Kind {
     /// `orders.dropmate.dev`, or `namespaces` in the core group.
     pub fn group_resource(&self) -> String {
         if self.group.is_empty() { self.plural.to_owned() } else { format!("{}.{}", self.plural, self.group) }
+    }
+
+    /// Whether clients may only read objects of this kind.
+    pub fn is_read_only(&self) -> bool {
+        self.access == Access::ReadOnly
     }
 
     /// `OrderList`.

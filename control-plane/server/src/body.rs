@@ -26,8 +26,9 @@ const MAX_VALUES: usize = 2_000_000;
 /// Bytes of all strings of one document together; above the body limit only by aliases.
 const MAX_TEXT_BYTES: usize = 2 * MAX_BODY_BYTES;
 
-/// The YAML scanner takes time by the square of how deeply flow collections nest; nothing of ours nests half as deep.
-const MAX_FLOW_DEPTH: usize = 128;
+/// The YAML scanner takes time by the square of how deeply flow collections nest, and hundreds of bytes for each level that
+/// a line opens; nothing of ours nests half as deep.
+const MAX_YAML_DEPTH: usize = 128;
 
 /// A decoded body.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +103,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<Document> {
 
 /// Decodes one YAML document.
 pub(crate) fn yaml(bytes: &[u8]) -> Result<Document> {
-    if flow_depth(bytes) > MAX_FLOW_DEPTH {
+    if flow_depth(bytes) > MAX_YAML_DEPTH || line_depth(bytes) > MAX_YAML_DEPTH {
         return Err(ApiError::bad_request("error converting YAML to JSON: yaml: the document nests too deeply"));
     }
     let findings = RefCell::new(Findings::default());
@@ -135,6 +136,21 @@ fn flow_depth(bytes: &[u8]) -> usize {
         deepest = deepest.max(depth);
     }
     deepest
+}
+
+/// The most levels that one line opens: `- - ? x`. Text in block scalars counts as well; nobody writes such lines.
+fn line_depth(bytes: &[u8]) -> usize {
+    let depth = |line: &[u8]| {
+        let mut depth = 0;
+        for word in line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r')).filter(|word| !word.is_empty()) {
+            if !matches!(word, b"-" | b"?" | b":") {
+                break;
+            }
+            depth += 1;
+        }
+        depth
+    };
+    bytes.split(|byte| *byte == b'\n').map(depth).max().unwrap_or(0)
 }
 
 #[derive(Default)]
@@ -339,6 +355,11 @@ mod tests {
         let deep = "[".repeat(1_000_000);
         assert_eq!(json(deep.as_bytes()).unwrap_err().code().as_u16(), 400);
         assert_eq!(yaml(deep.as_bytes()).unwrap_err().code().as_u16(), 400);
+        for sign in ["- ", "? ", "-  \t", "- ? "] {
+            let refused = yaml(sign.repeat(500_000).as_bytes()).unwrap_err();
+            assert!(refused.message().ends_with("nests too deeply"), "{sign}: {}", refused.message());
+        }
+        assert!(yaml(b"- - - a\n- - -- - - -\n").is_ok());
     }
 
     #[test]

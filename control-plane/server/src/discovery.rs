@@ -128,6 +128,9 @@ fn api_group(group: &str, version: &str) -> Value {
 
 /// What may be done with the objects of a kind.
 pub(crate) fn verbs(kind: &Kind) -> &'static [&'static str] {
+    if kind.is_read_only() {
+        return &["get", "list", "watch"];
+    }
     // As in Kubernetes, namespaces are deleted one by one.
     if kind.group.is_empty() && kind.kind == "Namespace" {
         &["create", "delete", "get", "list", "patch", "update", "watch"]
@@ -174,7 +177,7 @@ fn subresources(kind: &'static Kind) -> Vec<Subresource> {
     let status = kind.status_subresource.then_some(Subresource {
         name: "status",
         kind: kind.kind,
-        verbs: &["get", "patch", "update"],
+        verbs: if kind.is_read_only() { &["get"] } else { &["get", "patch", "update"] },
     });
     let others = kind.subresources.iter().map(|name| match *name {
         "binding" => Subresource { name, kind: "Binding", verbs: &["create", "delete"] },
@@ -230,9 +233,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_asks_for_everything_in_one_document_gets_what_the_plain_ones_say() {
-        for (path, groups) in
-            [("/api", vec![""]), ("/apis/", vec!["coordination.k8s.io", "dropmate.dev", "events.k8s.io"])]
-        {
+        for (path, groups) in [
+            ("/api", vec![""]),
+            ("/apis/", vec!["apiextensions.k8s.io", "coordination.k8s.io", "dropmate.dev", "events.k8s.io"]),
+        ] {
             let (_, list) = get(path, Some(NEW_CLIENT)).await;
             assert_eq!(
                 (&list["kind"], &list["apiVersion"]),

@@ -19,6 +19,11 @@ impl Document {
         Self { text: Bytes::from(text), hash }
     }
 
+    /// The same document in another encoding.
+    pub(crate) fn encoded(&self, bytes: Vec<u8>) -> Self {
+        Self { text: bytes.into(), hash: self.hash.clone() }
+    }
+
     /// The document, or 304 for who has it.
     pub(crate) fn answer(&self, headers: &HeaderMap, media_type: &'static str) -> Response {
         let etag = format!("\"{}\"", self.hash);

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 /// How a handler answers when it cannot do what was asked.
 pub(crate) type Result<T, E = ApiError> = std::result::Result<T, E>;
 
+/// Causes that one refusal tells: nobody reads more, and an object may be wrong in a hundred thousand places.
+const MAX_CAUSES: usize = 100;
+
 /// What went wrong, as `Status` says it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ApiError {
@@ -148,6 +151,7 @@ impl ApiError {
     /// 422 for a body that is no registered kind.
     pub(crate) fn invalid_named(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
+        let causes = &causes[..causes.len().min(MAX_CAUSES)];
         let mut texts: Vec<String> = Vec::new();
         for cause in causes {
             let text = if cause.field.is_empty() {
@@ -221,6 +225,13 @@ impl ApiError {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     }
 
+    /// 413: the patch does more than a patch may.
+    pub(crate) fn too_many_operations(limit: usize, given: usize) -> Self {
+        let message =
+            format!("Request entity too large: The allowed maximum operations in a JSON patch is {limit}, got {given}");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
+    }
+
     /// 415: the body's form is not taken here.
     pub(crate) fn unsupported_media_type(accepted: &[&str]) -> Self {
         let message = format!(
@@ -244,6 +255,11 @@ impl ApiError {
     pub(crate) fn internal(message: impl std::fmt::Display) -> Self {
         let message = format!("Internal error occurred: {message}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// 500 without a reason: what Kubernetes has no code for.
+    pub(crate) fn unspecific(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// 503: try again later.
@@ -279,9 +295,11 @@ impl ApiError {
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
             "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if !self.details.is_empty() {
             status["details"] = Value::Object(self.details.clone());
         }

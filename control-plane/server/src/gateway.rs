@@ -34,6 +34,7 @@ pub(crate) use self::{asked::Surface, compression::Packable};
 use crate::{
     caller::{Caller, RequestId},
     error::ApiError,
+    form::{self, Form},
     metrics::Metrics,
     serve::HEADERS_MAX,
     tokens::{Session, Tokens},
@@ -92,7 +93,10 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Puts the gateway around every route, found or not.
     pub(crate) fn around(self, router: Router) -> Router {
-        router.layer(compression::layer()).layer(middleware::from_fn_with_state(self, handle))
+        router
+            .layer(middleware::from_fn(form::layer))
+            .layer(compression::layer())
+            .layer(middleware::from_fn_with_state(self, handle))
     }
 
     async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
@@ -182,13 +186,14 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let in_process = matches!(gateway.identity, Identity::Fixed(_));
     // From here on the request is told about, also if its client goes away and this future is dropped.
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
+    let form = Form::wanted(request.uri(), request.headers());
     let outcome = gateway.answer(request, next, &record.asked).await;
     let (response, session) = match outcome {
         Ok(Answer { response, session, permit }) => {
             record.permit = permit;
             (response, session)
         }
-        Err(refusal) => (refused(&refusal, record.asked.surface), None),
+        Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None),
     };
     if let Some(session) = &session {
         record.caller.clone_from(&session.caller().user);

@@ -10,12 +10,14 @@ mod body;
 pub mod bootstrap;
 pub mod caller;
 pub mod datadir;
+mod definitions;
 mod discovery;
 mod document;
 mod edge;
 mod error;
 mod expiry;
 mod folder;
+mod form;
 mod garbage;
 mod gateway;
 mod history;
@@ -109,6 +111,9 @@ impl ControlPlane {
         let state = AppState { store, clock, shutdown: CancellationToken::new() };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
+        }
+        if let Err(error) = definitions::bootstrap(&state).await {
+            tracing::error!(error = error.message(), "the definitions of our kinds could not be written");
         }
         tokio::spawn(namespaces::run(state.clone()));
         tokio::spawn(expiry::run(state.clone()));

@@ -1,14 +1,17 @@
 //! Empties namespaces that are being deleted, and then lets them go.
 
+mod conditions;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use dropmate_api::registry::{Kind, kinds};
 use dropmate_store::{Actor, At, Change, Expect, Object, Scope};
 use serde_json::{Value, json};
 
+use self::conditions::Remaining;
 use crate::{
     error::Result,
-    object::text,
+    object::{self, text},
     resources::{self, DeleteOptions, Propagation},
     state::AppState,
 };
@@ -78,21 +81,42 @@ fn is_terminating(object: &Object) -> bool {
 /// active namespace.
 async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
     let actor = Actor { user: "system:namespace-controller".into(), ..Actor::default() };
+    let mut remaining = Remaining::default();
     // Owned or not, all of it goes: nobody is waited for or left behind.
     let options = DeleteOptions::default().propagating(Propagation::Background);
-    let mut left = 0;
     for kind in stored_kinds() {
         let scope = Scope { resource: kind.storage.into(), namespace: Some(namespace.into()) };
         for object in state.store.list(&scope, At::Latest, None, None).await?.objects {
             match resources::remove(state, kind, &object.key, &options, &actor).await {
                 Ok(resources::Deleted::Gone(_)) => {}
-                Ok(_) => left += 1,
+                Ok(resources::Deleted::Terminating(object)) => remaining.add(kind, &object.body),
+                Ok(_) => remaining.add(kind, &object.body),
                 Err(error) if error.reason() == "NotFound" => {}
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(left == 0 && let_go(state, namespace, &actor).await?)
+    if remaining.is_empty() {
+        return let_go(state, namespace, &actor).await;
+    }
+    tell(state, namespace, &remaining, &actor).await?;
+    Ok(false)
+}
+
+/// Writes into the namespace's status what holds it.
+async fn tell(state: &AppState, namespace: &str, remaining: &Remaining, actor: &Actor) -> Result<()> {
+    let key = resources::namespace_key(namespace);
+    let (Some(object), _) = state.store.get(&key, At::Latest).await? else { return Ok(()) };
+    let mut body: Value = serde_json::from_str(&object.body).map_err(crate::error::ApiError::internal)?;
+    let now = object::metadata_time(state.clock.system_now());
+    let conditions = remaining.conditions(&body["status"]["conditions"], &now);
+    if body["status"]["conditions"] != conditions {
+        body["status"]["conditions"] = conditions;
+        let change = Change::Put { uid: object.uid.clone(), body: body.to_string().into() };
+        // Who was faster is followed by another look.
+        let _ = resources::write(state, key, Expect::Revision(object.revision), change, Vec::new(), actor).await;
+    }
+    Ok(())
 }
 
 /// One kind for each place where namespaced objects are stored.

@@ -48,6 +48,11 @@ impl Noted {
 
 /// The field as text; empty where it is absent.
 fn field(body: &Value, path: &str) -> String {
+    // Of an Event: who reports it, in the old form or the new.
+    if path == "source" {
+        let component = field(body, "source.component");
+        return if component.is_empty() { field(body, "reportingComponent") } else { component };
+    }
     match path.split('.').try_fold(body, |value, part| value.get(part)) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

@@ -4,6 +4,7 @@
 //! kubectl reads them to explain fields, and to learn whether it may leave the validation of fields to the server.
 
 mod paths;
+mod protobuf;
 mod schemas;
 
 use std::{collections::BTreeMap, sync::LazyLock};
@@ -59,11 +60,23 @@ static INDEX: LazyLock<Document> = LazyLock::new(|| {
 
 static V2: LazyLock<Document> = LazyLock::new(|| Document::new(&v2_document()));
 
+/// The same in protobuf, under the same hash.
+static V2_PROTOBUF: LazyLock<Document> = LazyLock::new(|| V2.encoded(protobuf::encode(&v2_document())));
+
+/// What that is called, by old clients and new.
+const PROTOBUF_NAMES: [&str; 2] = [
+    "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+    "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+];
+
 async fn index(headers: HeaderMap) -> Response {
     answer(&INDEX, &headers)
 }
 
 async fn v2(headers: HeaderMap) -> Response {
+    if accept::prefers_one_of(&headers, &PROTOBUF_NAMES) {
+        return V2_PROTOBUF.answer(&headers, PROTOBUF_NAMES[1]);
+    }
     answer(&V2, &headers)
 }
 
@@ -100,7 +113,7 @@ fn document(root: &str, query: Option<&str>, headers: &HeaderMap) -> Response {
 fn answer(document: &Document, headers: &HeaderMap) -> Response {
     match accept::negotiate(headers, &[Representation::Json]) {
         Ok(_) => document.answer(headers, "application/json"),
-        Err(refused) => refused.into_response(),
+        Err(_) => ApiError::not_acceptable(&["application/json"]).into_response(),
     }
 }
 
@@ -139,6 +152,14 @@ fn v2_document() -> Value {
 fn point_into_definitions(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            // In this version a reference may stand beside a description by itself.
+            if let Some(Value::Array(parts)) = fields.get("allOf")
+                && let [part] = parts.as_slice()
+                && let Some(target) = part.get("$ref").cloned()
+            {
+                fields.remove("allOf");
+                fields.insert("$ref".to_owned(), target);
+            }
             if let Some(Value::String(target)) = fields.get_mut("$ref") {
                 *target = target.replace("#/components/schemas/", "#/definitions/");
             }

@@ -80,12 +80,12 @@ pub(crate) fn apply_force(query: &Query) -> Result<bool> {
         let cause = Cause::required("fieldManager", "is required for apply patch");
         return Err(ApiError::invalid_options("PatchOptions", &[cause]));
     }
-    Ok(boolean(query, "force")?.unwrap_or(false))
+    Ok(boolean(query, "force").unwrap_or(false))
 }
 
 /// Refuses `force` where there is nothing to force.
 pub(crate) fn refuse_force(query: &Query) -> Result<()> {
-    if boolean(query, "force")?.is_none() {
+    if boolean(query, "force").is_none() {
         return Ok(());
     }
     let cause = forbidden("force", "may not be specified for non-apply patch");
@@ -131,7 +131,7 @@ impl ListOptions {
     pub(crate) fn parse(query: &Query) -> Result<Self> {
         let text = |name: &str| query.get(name).filter(|v| !v.is_empty()).cloned();
         let options = Self {
-            watch: boolean(query, "watch")?.unwrap_or(false),
+            watch: boolean(query, "watch").unwrap_or(false),
             label_selector: text("labelSelector"),
             field_selector: text("fieldSelector"),
             limit: number(query, "limit")?.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
@@ -141,19 +141,17 @@ impl ListOptions {
                 Some(version) => Some(parse_version(&version)?),
             },
             version_match: match query.get("resourceVersionMatch").map(String::as_str) {
-                None | Some("") => None,
                 Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
                 Some("Exact") => Some(VersionMatch::Exact),
-                Some(other) => {
-                    let supported = ["Exact", "NotOlderThan", ""];
-                    return Err(not_supported("ListOptions", "resourceVersionMatch", other, &supported));
-                }
+                _ => None,
             },
-            bookmarks: boolean(query, "allowWatchBookmarks")?.unwrap_or(false),
-            send_initial_events: boolean(query, "sendInitialEvents")?,
+            bookmarks: boolean(query, "allowWatchBookmarks").unwrap_or(false),
+            send_initial_events: boolean(query, "sendInitialEvents"),
             timeout: number(query, "timeoutSeconds")?.filter(|n| *n > 0).map(|n| Duration::from_secs(n as u64)),
         };
-        let refusals = if options.watch { options.watch_refusals() } else { options.list_refusals() };
+        let version_match = query.get("resourceVersionMatch").map_or("", String::as_str);
+        let refusals =
+            if options.watch { options.watch_refusals(version_match) } else { options.list_refusals(version_match) };
         if !refusals.is_empty() {
             return Err(ApiError::invalid_options("ListOptions", &refusals));
         }
@@ -163,39 +161,45 @@ impl ListOptions {
         Ok(options)
     }
 
-    fn list_refusals(&self) -> Vec<Cause> {
+    fn list_refusals(&self, version_match: &str) -> Vec<Cause> {
         let mut causes = Vec::new();
-        if self.send_initial_events.is_some() {
-            causes.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-        }
-        if let Some(version_match) = self.version_match {
-            let forbid = |why: &str| forbidden("resourceVersionMatch", why);
+        let forbid = |why: &str| forbidden("resourceVersionMatch", why);
+        if !version_match.is_empty() {
+            if self.resource_version.is_none() {
+                causes.push(forbid("resourceVersionMatch is forbidden unless resourceVersion is provided"));
+            }
             if self.continue_token.is_some() {
                 causes.push(forbid("resourceVersionMatch is forbidden when continue is provided"));
             }
-            match (self.resource_version, version_match) {
-                (None, _) => {
-                    causes.push(forbid("resourceVersionMatch is forbidden unless resourceVersion is provided"));
-                }
-                (Some(0), VersionMatch::Exact) => {
-                    causes.push(forbid("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\""));
-                }
-                _ => {}
+            if self.version_match.is_none() {
+                causes.push(unsupported("resourceVersionMatch", version_match, &["Exact", "NotOlderThan", ""]));
             }
+            if self.version_match == Some(VersionMatch::Exact) && self.resource_version == Some(0) {
+                causes.push(forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+            }
+        }
+        if self.send_initial_events.is_some() {
+            causes.push(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
         causes
     }
 
-    fn watch_refusals(&self) -> Vec<Cause> {
+    fn watch_refusals(&self, version_match: &str) -> Vec<Cause> {
         let mut causes = Vec::new();
         let forbid = |why: &str| forbidden("resourceVersionMatch", why);
-        match (self.send_initial_events, self.version_match) {
-            (None, Some(_)) => {
+        let not_older = self.version_match == Some(VersionMatch::NotOlderThan);
+        if self.send_initial_events.is_some() && !not_older {
+            causes.push(forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+        }
+        if !version_match.is_empty() {
+            if self.send_initial_events.is_none() {
                 causes.push(forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
             }
-            (Some(_), Some(VersionMatch::NotOlderThan)) | (None, None) => {}
-            (Some(_), _) => {
-                causes.push(forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+            if !not_older {
+                causes.push(unsupported("resourceVersionMatch", version_match, &["NotOlderThan"]));
+            }
+            if self.continue_token.is_some() {
+                causes.push(forbid("resourceVersionMatch is forbidden when continue is provided"));
             }
         }
         causes
@@ -211,22 +215,27 @@ pub(crate) fn parse_version(text: &str) -> Result<Revision> {
     })
 }
 
-pub(crate) fn boolean(query: &Query, name: &str) -> Result<Option<bool>> {
-    match query.get(name).map(String::as_str) {
-        None | Some("") => Ok(None),
-        Some("1" | "t" | "T" | "true" | "True" | "TRUE") => Ok(Some(true)),
-        Some("0" | "f" | "F" | "false" | "False" | "FALSE") => Ok(Some(false)),
-        Some(other) => Err(ApiError::bad_request(format!("{name}: Invalid value: {other:?}: must be true or false"))),
-    }
+/// Whether a parameter that stands there is true: all but `0` and `false` is, as in Kubernetes, the empty text too.
+pub(crate) fn truth(text: &str) -> bool {
+    text != "0" && !text.eq_ignore_ascii_case("false")
+}
+
+pub(crate) fn boolean(query: &Query, name: &str) -> Option<bool> {
+    query.get(name).map(|text| truth(text))
 }
 
 fn number(query: &Query, name: &str) -> Result<Option<i64>> {
+    use std::num::IntErrorKind;
+
     match query.get(name).map(String::as_str) {
         None | Some("") => Ok(None),
-        Some(text) => text
-            .parse()
-            .map(Some)
-            .map_err(|_| ApiError::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax ({name})"))),
+        Some(text) => text.parse().map(Some).map_err(|error: std::num::ParseIntError| {
+            let why = match error.kind() {
+                IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+                _ => "invalid syntax",
+            };
+            ApiError::bad_request(format!("{name}: strconv.ParseInt: parsing {text:?}: {why}"))
+        }),
     }
 }
 
@@ -234,11 +243,65 @@ fn forbidden(field: &str, why: &str) -> Cause {
     Cause { reason: "FieldValueForbidden".into(), message: format!("Forbidden: {why}"), field: field.into() }
 }
 
-fn not_supported(options: &str, field: &str, value: &str, supported: &[&str]) -> ApiError {
+fn unsupported(field: &str, value: &str, supported: &[&str]) -> Cause {
     let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
     let message = format!("Unsupported value: {value:?}: supported values: {}", supported.join(", "));
-    ApiError::invalid_options(
-        options,
-        &[Cause { reason: "FieldValueNotSupported".into(), message, field: field.into() }],
-    )
+    Cause { reason: "FieldValueNotSupported".into(), message, field: field.into() }
+}
+
+fn not_supported(options: &str, field: &str, value: &str, supported: &[&str]) -> ApiError {
+    ApiError::invalid_options(options, &[unsupported(field, value, supported)])
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn refusal(query: &[(&str, &str)]) -> String {
+        let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        ListOptions::parse(&query).map_or_else(|error| error.message().to_owned(), |_| String::new())
+    }
+
+    const UNLESS: &str =
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided";
+
+    #[rstest]
+    #[case(&[("resourceVersionMatch", "Exact")], UNLESS.to_owned())]
+    #[case(
+        &[("resourceVersionMatch", "Some")],
+        format!("[{UNLESS}, resourceVersionMatch: Unsupported value: \"Some\": supported values: \"Exact\", \"NotOlderThan\", \"\"]")
+    )]
+    #[case(
+        &[("resourceVersionMatch", "Exact"), ("resourceVersion", "0")],
+        "resourceVersionMatch: Forbidden: resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"".to_owned()
+    )]
+    #[case(
+        &[("resourceVersionMatch", "Exact"), ("resourceVersion", "5"), ("continue", "x"), ("sendInitialEvents", "false")],
+        "[resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden when continue is provided, sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]".to_owned()
+    )]
+    #[case(
+        &[("watch", ""), ("sendInitialEvents", "1"), ("resourceVersionMatch", "Exact")],
+        "[resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: \"Exact\": supported values: \"NotOlderThan\"]".to_owned()
+    )]
+    #[case(
+        &[("watch", "yes"), ("resourceVersionMatch", "NotOlderThan")],
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided".to_owned()
+    )]
+    fn options_that_contradict_each_other_are_refused_in_the_words_of_kubernetes(
+        #[case] query: &[(&str, &str)],
+        #[case] why: String,
+    ) {
+        assert_eq!(refusal(query), format!("ListOptions.meta.k8s.io \"\" is invalid: {why}"));
+    }
+
+    #[rstest]
+    #[case(&[("limit", "x")], "limit: strconv.ParseInt: parsing \"x\": invalid syntax")]
+    #[case(&[("limit", "99999999999999999999")], "limit: strconv.ParseInt: parsing \"99999999999999999999\": value out of range")]
+    #[case(&[("continue", "x"), ("resourceVersion", "5")], "specifying resource version is not allowed when using continue")]
+    #[case(&[("limit", "-1"), ("timeoutSeconds", "-1"), ("unheard", "of"), ("watch", "FALSE")], "")]
+    fn numbers_are_read_and_what_nobody_knows_is_passed_over(#[case] query: &[(&str, &str)], #[case] why: &str) {
+        assert_eq!(refusal(query), why);
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) fn json_patch(mut object: Value, body: &Value) -> Result<Value> {
     let patch: Patch = serde_json::from_value(body.clone())
         .map_err(|error| ApiError::bad_request(format!("error decoding patch: {error}")))?;
     if patch.0.len() > MAX_OPERATIONS {
-        return Err(ApiError::too_large(MAX_OPERATIONS));
+        return Err(ApiError::too_many_operations(MAX_OPERATIONS, patch.0.len()));
     }
     let mut copied = 0;
     for operation in patch.0 {

@@ -1,13 +1,17 @@
 //! What a request is about, read from its method, path and query as Kubernetes reads them: for authorization, metrics
 //! and the log.
 
+use axum::extract::Query as QueryOf;
 use dropmate_api::{
     registry::{self, Kind},
     roles::Attributes,
 };
 use http::{Method, Uri};
 
-use crate::history;
+use crate::{
+    history,
+    options::{self, Query},
+};
 
 /// A request to the resource API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +54,9 @@ impl ResourceInfo {
             Method::PATCH => "patch",
             Method::DELETE if name.is_some() => "delete",
             Method::DELETE => "deletecollection",
-            _ if wants_watch(uri) => "watch",
+            // As in Kubernetes: one object is watched through its collection, by its name.
             _ if name.is_some() => "get",
+            _ if wants_watch(uri) => "watch",
             _ => "list",
         };
         Some(Self {
@@ -136,11 +141,10 @@ impl ResourceInfo {
     }
 }
 
-/// Whether the query asks for a watch.
+/// Whether the query asks for a watch, read as the verbs read it: the last of several counts.
 fn wants_watch(uri: &Uri) -> bool {
-    uri.query().is_some_and(|query| {
-        query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch=True" | "watch"))
-    })
+    let QueryOf(query) = QueryOf::<Query>::try_from_uri(uri).unwrap_or_default();
+    query.get("watch").is_some_and(|said| options::truth(said))
 }
 
 /// Percent-decodes a path segment; what is no UTF-8 stays as it was, and then is nobody's name.
@@ -172,8 +176,14 @@ mod tests {
     fn verbs_follow_method_name_and_query() {
         let path = "/apis/dropmate.dev/v1/namespaces/acme/orders";
         assert_eq!(info(&Method::GET, path).unwrap().verb, "list");
-        assert_eq!(info(&Method::GET, &format!("{path}?watch=true")).unwrap().verb, "watch");
+        for watch in ["watch=true", "watch", "watch=T", "watch=yes", "w%61tch=1", "watch=0&watch=1"] {
+            assert_eq!(info(&Method::GET, &format!("{path}?{watch}")).unwrap().verb, "watch", "{watch}");
+        }
+        for list in ["watch=0", "watch=False", "unwatch=1", "limit=5"] {
+            assert_eq!(info(&Method::GET, &format!("{path}?{list}")).unwrap().verb, "list", "{list}");
+        }
         assert_eq!(info(&Method::GET, &format!("{path}/o1")).unwrap().verb, "get");
+        assert_eq!(info(&Method::GET, &format!("{path}/o1?watch=true")).unwrap().verb, "get");
         assert_eq!(info(&Method::DELETE, path).unwrap().verb, "deletecollection");
         let bind = info(&Method::POST, &format!("{path}/o1/binding")).unwrap();
         assert_eq!(

@@ -20,7 +20,7 @@ mod watch;
 
 pub(crate) use amend::amend;
 pub(crate) use collection::{create_in_collection, delete_collection, list_or_watch};
-pub(crate) use commit::{at_version, namespace_key, served, write};
+pub(crate) use commit::{at_version, body, namespace_key, served, write};
 pub(crate) use create::{bootstrap_namespaces, create_by_server};
 pub(crate) use delete::{DeleteOptions, Deleted, delete, remove};
 pub(crate) use get::get;

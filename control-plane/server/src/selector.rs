@@ -1,31 +1,24 @@
 //! Label and field selectors: which objects a list or a watch means.
 
-use std::collections::BTreeMap;
+mod labels;
 
-use dropmate_api::{registry::Kind, validation::names};
+use dropmate_api::registry::Kind;
 use dropmate_store::{Key, Object};
 
+use self::labels::LabelTerm;
 use crate::{
     error::{ApiError, Result},
     noted::Noted,
 };
 
-/// A selector with more terms than this is refused: matching costs terms × objects.
-const MAX_TERMS: usize = 10_000;
+/// A selector with more values than this is refused: matching costs values × objects.
+const MAX_VALUES: usize = 10_000;
 
 /// Which objects are meant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Selector {
     labels: Vec<LabelTerm>,
     fields: Vec<FieldTerm>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum LabelTerm {
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-    Exists(String),
-    Absent(String),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,16 +32,15 @@ impl Selector {
     /// Reads both selectors as they stand in the query.
     pub(crate) fn parse(kind: &Kind, labels: Option<&str>, fields: Option<&str>) -> Result<Self> {
         let labels = match labels {
-            Some(text) => parse_labels(text)
-                .map_err(|why| ApiError::bad_request(format!("unable to parse requirement: {why}")))?,
+            Some(text) => labels::parse(text).map_err(ApiError::bad_request)?,
             None => Vec::new(),
         };
         let fields = match fields {
             Some(text) => parse_fields(kind, text)?,
             None => Vec::new(),
         };
-        if labels.len() + fields.len() > MAX_TERMS {
-            return Err(ApiError::bad_request(format!("a selector may have at most {MAX_TERMS} terms")));
+        if labels.iter().map(LabelTerm::size).sum::<usize>() + fields.len() > MAX_VALUES {
+            return Err(ApiError::bad_request(format!("a selector may have at most {MAX_VALUES} values")));
         }
         Ok(Self { labels, fields })
     }
@@ -85,18 +77,6 @@ impl FieldTerm {
     }
 }
 
-impl LabelTerm {
-    fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
-        let label = |key: &String| labels.get(key);
-        match self {
-            Self::In(key, values) => label(key).is_some_and(|held| values.iter().any(|v| v == held)),
-            Self::NotIn(key, values) => label(key).is_none_or(|held| values.iter().all(|v| v != held)),
-            Self::Exists(key) => label(key).is_some(),
-            Self::Absent(key) => label(key).is_none(),
-        }
-    }
-}
-
 fn key_field<'a>(field: &str, key: &'a Key) -> Option<&'a str> {
     match field {
         "metadata.name" => Some(&key.name),
@@ -116,16 +96,14 @@ fn parse_fields(kind: &Kind, text: &str) -> Result<Vec<FieldTerm>> {
             .filter_map(|(operator, equal)| part.find(operator).map(|at| (at, operator, equal)))
             .min_by_key(|&(at, operator, _)| (at, std::cmp::Reverse(operator.len())))
             .map(|(at, operator, equal)| (&part[..at], &part[at + operator.len()..], equal))
-            .ok_or_else(|| {
-                ApiError::bad_request(format!("invalid field selector: {part:?}; can't understand it: no operator"))
-            })?;
+            .ok_or_else(|| ApiError::bad_request(format!("invalid selector: '{text}'; can't understand '{part}'")))?;
         let known = field == "metadata.name"
             || (field == "metadata.namespace" && kind.namespaced)
             || kind.selectable_fields.contains(&field);
         if !known {
             return Err(ApiError::bad_request(format!("field label not supported: {field}")));
         }
-        terms.push(FieldTerm { field: kind.stored_field(field), value: unescape(value), equal });
+        terms.push(FieldTerm { field: kind.stored_field(field), value: unescape(value)?, equal });
     }
     Ok(terms)
 }
@@ -145,115 +123,80 @@ fn split_escaped(text: &str) -> Vec<String> {
     parts
 }
 
-fn unescape(value: &str) -> String {
+/// Only commas, equals signs and backslashes may stand behind a backslash, and equals signs nowhere else.
+fn unescape(value: &str) -> Result<String> {
+    let refused = |why: String| ApiError::bad_request(format!("invalid field selector: {why}"));
     let mut plain = String::with_capacity(value.len());
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
-        if c == '\\' { plain.extend(chars.next()) } else { plain.push(c) }
-    }
-    plain
-}
-
-fn parse_labels(text: &str) -> std::result::Result<Vec<LabelTerm>, String> {
-    let mut terms = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let (term, tail) = label_term(rest)?;
-        terms.push(term);
-        rest = tail.trim_start();
-        match rest.strip_prefix(',') {
-            Some(tail) if !tail.trim().is_empty() => rest = tail.trim_start(),
-            Some(_) => return Err("found '', expected: identifier after ','".to_owned()),
-            None if rest.is_empty() => {}
-            None => return Err(format!("found {rest:?}, expected: ',' or 'end of string'")),
+        match c {
+            '\\' => match chars.next() {
+                Some(escaped @ ('\\' | ',' | '=')) => plain.push(escaped),
+                other => {
+                    let other = other.map(String::from).unwrap_or_default();
+                    return Err(refused(format!("invalid escape sequence: \\{other}")));
+                }
+            },
+            '=' => return Err(refused(format!("unescaped character in value: {c}"))),
+            c => plain.push(c),
         }
     }
-    Ok(terms)
-}
-
-fn label_term(text: &str) -> std::result::Result<(LabelTerm, &str), String> {
-    if let Some(rest) = text.strip_prefix('!') {
-        let (key, rest) = word(rest.trim_start());
-        return Ok((LabelTerm::Absent(valid_key(key)?), rest));
-    }
-    let (key, rest) = word(text);
-    let key = valid_key(key)?;
-    let rest = rest.trim_start();
-    for (operator, equal) in [("==", true), ("!=", false), ("=", true)] {
-        if let Some(rest) = rest.strip_prefix(operator) {
-            let (value, rest) = word(rest.trim_start());
-            let values = vec![valid_value(value)?];
-            return Ok((if equal { LabelTerm::In(key, values) } else { LabelTerm::NotIn(key, values) }, rest));
-        }
-    }
-    let (operator, after) = word(rest);
-    if operator == "in" || operator == "notin" {
-        let inner = after.trim_start().strip_prefix('(').ok_or_else(|| "expected: '('".to_owned())?;
-        let (list, rest) = inner.split_once(')').ok_or_else(|| "expected: ')'".to_owned())?;
-        let values: Vec<String> = list.split(',').map(|v| valid_value(v.trim())).collect::<Result<_, _>>()?;
-        return Ok((if operator == "in" { LabelTerm::In(key, values) } else { LabelTerm::NotIn(key, values) }, rest));
-    }
-    if rest.is_empty() || rest.starts_with(',') {
-        return Ok((LabelTerm::Exists(key), rest));
-    }
-    Err(format!("found {rest:?}, expected: in, notin, =, ==, !=, ','"))
-}
-
-fn word(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| c.is_whitespace() || "=!,()<>".contains(c)).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-fn valid_key(key: &str) -> std::result::Result<String, String> {
-    if names::is_qualified_name(key) { Ok(key.to_owned()) } else { Err(format!("key: Invalid value: {key:?}")) }
-}
-
-fn valid_value(value: &str) -> std::result::Result<String, String> {
-    match names::label_value(value).first() {
-        None => Ok(value.to_owned()),
-        Some(rule) => Err(format!("values[0][key]: Invalid value: {value:?}: {rule}")),
-    }
+    Ok(plain)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use dropmate_api::registry::by_resource;
     use rstest::rstest;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn object() -> Object {
-        let body = json!({"metadata": {"labels": {"app": "shop", "tier": "a"}}}).to_string();
-        let key = Key { resource: "x".into(), namespace: "ns".into(), name: "n".into() };
-        Object::new(key, String::new(), 1, Arc::from(body))
+    fn orders() -> &'static Kind {
+        by_resource("dropmate.dev", "v1", "orders").unwrap()
     }
 
     #[rstest]
-    #[case("app=shop", true)]
-    #[case("app==shop,tier=a", true)]
-    #[case("app!=shop", false)]
-    #[case("zone!=x", true)]
-    #[case("app in (shop, other)", true)]
-    #[case("app notin (shop)", false)]
-    #[case("zone notin (x)", true)]
-    #[case("app", true)]
-    #[case("!app", false)]
-    #[case("!zone , app", true)]
-    #[case("example.com/app=", false)]
-    fn a_label_selector_means_what_kubernetes_means(#[case] text: &str, #[case] expected: bool) {
-        let selector = Selector { labels: parse_labels(text).unwrap(), fields: Vec::new() };
-        assert_eq!(selector.matches(&object()), expected, "{text}");
+    #[case("metadata.name=n", true)]
+    #[case("metadata.name!=n", false)]
+    #[case("metadata.namespace==ns,status.phase=Ready", true)]
+    #[case("status.driverName=", true)]
+    #[case("status.driverName!=sam", true)]
+    #[case("spec.driverName=a\\,b", true)]
+    #[case(",", true)]
+    fn a_field_selector_means_what_kubernetes_means(#[case] text: &str, #[case] expected: bool) {
+        let body = json!({"metadata": {}, "spec": {"driverName": "a,b"}, "status": {"phase": "Ready"}}).to_string();
+        let key = Key { resource: "orders.dropmate.dev".into(), namespace: "ns".into(), name: "n".into() };
+        let object = Object::new(key, String::new(), 1, Arc::from(body));
+        assert_eq!(Selector::parse(orders(), None, Some(text)).unwrap().matches(&object), expected, "{text}");
+    }
+
+    #[test]
+    fn the_source_of_an_event_is_its_component_or_its_controller() {
+        let events = by_resource("", "v1", "events").unwrap();
+        let selector = Selector::parse(events, None, Some("source=dispatch")).unwrap();
+        let matches = |body: Value| {
+            let key = Key { resource: "events".into(), namespace: "ns".into(), name: "e".into() };
+            selector.matches(&Object::new(key, String::new(), 1, Arc::from(body.to_string())))
+        };
+        assert!(matches(json!({"source": {"component": "dispatch"}})));
+        assert!(matches(json!({"reportingComponent": "dispatch"})));
+        assert!(!matches(json!({"source": {"component": "x"}, "reportingComponent": "dispatch"})));
     }
 
     #[rstest]
-    #[case("app=a b")]
-    #[case("=x")]
-    #[case("app in shop")]
-    #[case("app,")]
-    #[case("a&b")]
-    fn a_broken_label_selector_is_refused(#[case] text: &str) {
-        assert!(parse_labels(text).is_err(), "{text}");
+    #[case("metadata.name", "invalid selector: 'metadata.name'; can't understand 'metadata.name'")]
+    #[case("spec.priority=1", "field label not supported: spec.priority")]
+    #[case("spec.driverName=a\\x", "invalid field selector: invalid escape sequence: \\x")]
+    fn a_field_selector_that_means_nothing_is_refused(#[case] text: &str, #[case] why: &str) {
+        assert_eq!(Selector::parse(orders(), None, Some(text)).unwrap_err().message(), why);
+    }
+
+    #[test]
+    fn a_selector_without_end_is_refused() {
+        let labels = format!("a in ({})", (0..=MAX_VALUES).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+        assert_eq!(Selector::parse(orders(), Some(&labels), None).unwrap_err().code().as_u16(), 400);
     }
 }

@@ -177,6 +177,10 @@ fn columns(kind: &Kind) -> Vec<&'static Column> {
     if is_event(kind) {
         return own.iter().collect();
     }
+    // Definitions say since when they are there, not how long.
+    if kind.is_read_only() {
+        return [&NAME].into_iter().chain(own).collect();
+    }
     let narrow = own.iter().filter(|column| column.priority == 0);
     let wide = own.iter().filter(|column| column.priority > 0);
     [&NAME].into_iter().chain(narrow).chain([&AGE]).chain(wide).collect()

@@ -12,6 +12,8 @@ mod bootstrap;
 mod certificates;
 #[path = "it/client.rs"]
 mod client;
+#[path = "it/clients.rs"]
+mod clients;
 #[path = "it/errors.rs"]
 mod errors;
 #[path = "it/garbage.rs"]
@@ -24,12 +26,16 @@ mod gateway;
 mod history;
 #[path = "it/hostile.rs"]
 mod hostile;
+#[path = "it/hostile_process.rs"]
+mod hostile_process;
 #[path = "it/kubectl.rs"]
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
 mod kubectl_apply;
 #[path = "it/kubectl_cascade.rs"]
 mod kubectl_cascade;
+#[path = "it/kubectl_verbs.rs"]
+mod kubectl_verbs;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
@@ -50,7 +56,11 @@ mod server;
 mod starts;
 #[path = "it/tables.rs"]
 mod tables;
+#[path = "it/tls.rs"]
+mod tls;
 #[path = "it/typed.rs"]
 mod typed;
+#[path = "it/typed_runtime.rs"]
+mod typed_runtime;
 #[path = "it/watches.rs"]
 mod watches;

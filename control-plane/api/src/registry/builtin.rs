@@ -40,6 +40,11 @@ impl Strategy for NamespaceStrategy {
     }
 }
 
+/// A kind with nothing special about it.
+pub(super) struct Plain;
+
+impl Strategy for Plain {}
+
 /// `Lease`: lengths and counts make sense.
 pub(super) struct LeaseStrategy;
 

@@ -7,8 +7,8 @@ use kube_core::CustomResourceExt;
 
 use super::Strategy;
 use super::{
-    Column, Kind, Renamed,
-    builtin::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy},
+    Access, Column, Kind, Renamed,
+    builtin::{EventStrategy, EventsStrategy, LeaseStrategy, NamespaceStrategy, Plain},
     schemas,
 };
 use crate::{
@@ -26,7 +26,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 9] = [
+pub(super) static KINDS: [Kind; 10] = [
     Kind {
         group: "",
         version: "v1",
@@ -36,6 +36,7 @@ pub(super) static KINDS: [Kind; 9] = [
         short_names: &["ns"],
         categories: &[],
         namespaced: false,
+        access: Access::Full,
         status_subresource: true,
         subresources: &[],
         columns: &[column("Status", "string", ".status.phase", "The status of the namespace")],
@@ -56,6 +57,7 @@ pub(super) static KINDS: [Kind; 9] = [
         short_names: &["ev"],
         categories: &[],
         namespaced: true,
+        access: Access::Full,
         status_subresource: false,
         subresources: &[],
         columns: EVENT_COLUMNS,
@@ -69,6 +71,7 @@ pub(super) static KINDS: [Kind; 9] = [
             "involvedObject.fieldPath",
             "reason",
             "reportingComponent",
+            "source",
             "type",
         ],
         strategic_merge: true,
@@ -87,6 +90,7 @@ pub(super) static KINDS: [Kind; 9] = [
         short_names: &["ev"],
         categories: &[],
         namespaced: true,
+        access: Access::Full,
         status_subresource: false,
         subresources: &[],
         columns: EVENT_COLUMNS,
@@ -126,6 +130,7 @@ pub(super) static KINDS: [Kind; 9] = [
         short_names: &[],
         categories: &[],
         namespaced: true,
+        access: Access::Full,
         status_subresource: false,
         subresources: &[],
         columns: &[column("Holder", "string", ".spec.holderIdentity", "Who holds the lease")],
@@ -136,6 +141,27 @@ pub(super) static KINDS: [Kind; 9] = [
         renamed: &[],
         schema: schema!(schemas::core::<coordination::Lease>()),
         strategy: &LeaseStrategy,
+    },
+    Kind {
+        group: "apiextensions.k8s.io",
+        version: "v1",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        singular: "customresourcedefinition",
+        short_names: &["crd", "crds"],
+        categories: &["api-extensions"],
+        namespaced: false,
+        access: Access::ReadOnly,
+        status_subresource: true,
+        subresources: &[],
+        columns: &[column("Created At", "string", ".metadata.creationTimestamp", "Since when the kind is served")],
+        selectable_fields: &[],
+        strategic_merge: false,
+        storage: "customresourcedefinitions.apiextensions.k8s.io",
+        stored_api_version: "apiextensions.k8s.io/v1",
+        renamed: &[],
+        schema: schema!(schemas::definition()),
+        strategy: &Plain,
     },
     Kind {
         subresources: &["binding", "progress"],
@@ -250,6 +276,7 @@ const fn ours(
         short_names,
         categories: &["dropmate", "all"],
         namespaced: true,
+        access: Access::Full,
         status_subresource: true,
         subresources: &[],
         columns: &[],

@@ -41,6 +41,21 @@ pub(super) fn core<T: JsonSchema>() -> Schema {
     Schema::new(schema)
 }
 
+/// The schema of a `CustomResourceDefinition`. Its own type holds schemas of schemas without end; nobody writes one here,
+/// so the outline says enough.
+pub(super) fn definition() -> Schema {
+    let open = |description: &str| json!({"type": "object", "description": description, "x-kubernetes-preserve-unknown-fields": true});
+    let mut schema = json!({"type": "object", "required": ["spec"], "properties": {
+        "spec": open("spec describes the kind: its group, names, scope and versions with their schemas and columns."),
+        "status": open("status says which names were accepted and whether the kind is served."),
+    }});
+    complete(
+        &mut schema,
+        "CustomResourceDefinition describes a kind that the server serves. Clients may only read it.",
+    );
+    Schema::new(schema)
+}
+
 /// Takes off what generators add and a structural schema does not want, at every level.
 fn tidy(schema: &mut Value) {
     let Value::Object(fields) = schema else { return };

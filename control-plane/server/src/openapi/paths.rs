@@ -109,20 +109,21 @@ const PART: &[Action] = &[Action::Get, Action::Replace, Action::Patch];
 
 /// Every path of a kind, with what may be done there.
 fn places(kind: &Kind) -> Vec<(String, &'static [Action])> {
+    let reading = |actions: &'static [Action]| if kind.is_read_only() { &actions[..1] } else { actions };
     let root = root(kind.group, kind.version);
     let collection = if kind.namespaced {
         format!("/{root}/namespaces/{{namespace}}/{}", kind.plural)
     } else {
         format!("/{root}/{}", kind.plural)
     };
-    let mut places = vec![(format!("{collection}/{{name}}"), OBJECT)];
+    let mut places = vec![(format!("{collection}/{{name}}"), reading(OBJECT))];
     if kind.namespaced {
         places.push((format!("/{root}/{}", kind.plural), &COLLECTION[..1]));
     }
     if kind.status_subresource {
-        places.push((format!("{collection}/{{name}}/status"), PART));
+        places.push((format!("{collection}/{{name}}/status"), reading(PART)));
     }
-    places.push((collection, COLLECTION));
+    places.push((collection, reading(COLLECTION)));
     places
 }
 

@@ -30,6 +30,7 @@ pub(super) fn of(kinds: &[&Kind]) -> Map<String, Value> {
 pub(super) fn name(kind: &Kind) -> String {
     let package = match kind.group {
         "" => "io.k8s.api.core".to_owned(),
+        "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned(),
         group => match group.strip_suffix(".k8s.io") {
             Some(short) => format!("io.k8s.api.{short}"),
             None => group.rsplit('.').collect::<Vec<_>>().join("."),

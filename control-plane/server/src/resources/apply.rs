@@ -170,6 +170,8 @@ fn check_type(kind: &Kind, patch: &mut Value) -> Result<()> {
 fn refusal(error: &ApplyError) -> ApiError {
     match error {
         ApplyError::Conflicts(_) => ApiError::apply_conflict(error.to_string(), &error.causes()),
-        ApplyError::Refused(_) | ApplyError::Untyped { .. } => ApiError::bad_request(error.to_string()),
+        ApplyError::Refused(_) => ApiError::bad_request(error.to_string()),
+        // A fault of the caller's, and yet Kubernetes answers so.
+        ApplyError::Untyped { .. } => ApiError::unspecific(error.to_string()),
     }
 }

@@ -6,7 +6,7 @@ use axum::{
 };
 use dropmate_api::registry::Kind;
 use dropmate_store::{Actor, Key};
-use http::{HeaderMap, HeaderValue, header::USER_AGENT, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header::USER_AGENT, request::Parts};
 
 use crate::{
     caller::{Caller, RequestId},
@@ -66,6 +66,9 @@ impl FromRequestParts<AppState> for Call {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
         let target = Target::parse(parts.uri.path()).ok_or_else(|| ApiError::no_such_path().into_response())?;
+        if target.kind.is_read_only() && !matches!(parts.method, Method::GET | Method::HEAD) {
+            return Err(ApiError::method_not_allowed().into_response());
+        }
         let QueryOf(query) = QueryOf::<Query>::try_from_uri(&parts.uri)
             .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {error}")).into_response())?;
         let caller =

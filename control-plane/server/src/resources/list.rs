@@ -138,7 +138,8 @@ fn token(revision: Option<Revision>, key: &Key, query: &str) -> String {
 }
 
 fn read_token(text: &str, digest: &str) -> Result<Token> {
-    let invalid = || ApiError::bad_request("continue key is not valid: it was not given for this list");
+    let invalid =
+        || ApiError::bad_request("invalid continue token: continue key is not valid: it was not given for this list");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
     let token: Token = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
     if token.query == digest { Ok(token) } else { Err(invalid()) }

@@ -28,7 +28,7 @@ pub(crate) enum Propagation {
 impl Propagation {
     /// As the query of a DELETE says.
     pub(super) fn of_query(query: &Query) -> Result<Option<Self>> {
-        Self::asked(query.get("propagationPolicy").map(String::as_str), boolean(query, "orphanDependents")?)
+        Self::asked(query.get("propagationPolicy").map(String::as_str), boolean(query, "orphanDependents"))
     }
 
     /// As the body of a DELETE says.
