@@ -13,7 +13,7 @@ use super::{
     conflicts::{self, Conflict},
     member::{self, label, owns_label},
     migrate,
-    refusal::complaints,
+    refusal::{complaints, stops},
     subject::Subject,
 };
 use crate::{
@@ -305,7 +305,7 @@ impl Target<'_> {
 
     /// A refusal of this object, told field by field on the lines where the fields stand.
     fn refused(&self, refusal: &Refusal) -> ApplyError {
-        if matches!(refusal.code, 401 | 429 | 500..) {
+        if stops(refusal) {
             return ApplyError::Stop(refusal.clone().into());
         }
         let fields = complaints(refusal);

@@ -2,6 +2,12 @@
 
 use crate::connection::Refusal;
 
+/// Whether a refusal says nothing about the object, so that there is no use in sending others. What does not fit the types
+/// of the schema is the object's fault, although Kubernetes has no other code for it than 500.
+pub(super) fn stops(refusal: &Refusal) -> bool {
+    matches!(refusal.code, 401 | 429 | 500..) && untyped(&refusal.message).is_empty()
+}
+
 /// Field and message of everything a refusal complains about.
 pub(super) fn complaints(refusal: &Refusal) -> Vec<(String, String)> {
     let causes = refusal.details.causes.iter().filter(|cause| !cause.field.is_empty());
