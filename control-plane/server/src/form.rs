@@ -1,6 +1,7 @@
 //! How the text of an answer is written. Handlers write JSON on one line; for callers who ask for YAML, or to whom it is
 //! shown as it is, the text is rewritten here, errors as well. Watches are streams of lines and stay so.
 
+mod indent;
 mod yaml;
 
 use axum::{
@@ -13,13 +14,24 @@ use http::{
     HeaderMap, HeaderValue, Method, Uri,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
 };
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
-use crate::{accept, error::ApiError, request_info::ResourceInfo};
+use self::indent::Indented;
+use crate::{
+    accept,
+    error::ApiError,
+    gateway::{Packable, packed_when_whole},
+    request_info::ResourceInfo,
+};
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
+
+/// Answers rewritten in YAML at once. Each is in memory as a whole, ten thousand orders with some 150 MB.
+static YAML_AT_ONCE: Semaphore = Semaphore::const_new(2);
 
 /// How a caller wants the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,30 +60,46 @@ impl Form {
         }
     }
 
-    /// The answer in this form. What is no whole JSON stays as it is.
+    /// The answer in this form. What is no JSON stays as it is.
     pub(crate) async fn write(self, answer: Response) -> Response {
         let said = answer.headers().get(CONTENT_TYPE).and_then(|said| said.to_str().ok()).unwrap_or_default();
-        let Some(parameters) = said.strip_prefix(JSON).map(str::to_owned).filter(|_| self != Self::Compact) else {
-            return answer;
-        };
-        let (mut parts, body) = answer.into_parts();
-        // Our own handlers made it, in memory: there is nothing to wait for and nothing that could fail.
-        let bytes = match body.collect().await {
-            Ok(collected) => collected.to_bytes(),
-            Err(error) => return ApiError::internal(error).into_response(),
-        };
-        let Ok(value) = serde_json::from_slice::<Value>(&bytes) else {
-            return Response::from_parts(parts, Body::from(bytes));
-        };
-        let text = if self == Self::Yaml { yaml::text(&value) } else { format!("{value:#}") };
-        parts.headers.remove(CONTENT_LENGTH);
-        if self == Self::Yaml
-            && let Ok(media_type) = HeaderValue::from_str(&format!("{YAML}{parameters}"))
-        {
-            parts.headers.insert(CONTENT_TYPE, media_type);
+        let Some(parameters) = said.strip_prefix(JSON).map(str::to_owned) else { return answer };
+        match self {
+            Self::Compact => answer,
+            Self::Indented => indented(answer),
+            Self::Yaml => in_yaml(answer, &parameters).await,
         }
-        Response::from_parts(parts, Body::from(text))
     }
+}
+
+fn indented(answer: Response) -> Response {
+    let (mut parts, body) = answer.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    if body.size_hint().exact().is_none_or(packed_when_whole) {
+        parts.extensions.insert(Packable);
+    }
+    Response::from_parts(parts, Body::new(Indented::new(body)))
+}
+
+async fn in_yaml(answer: Response, parameters: &str) -> Response {
+    // Whoever waits for longer than a request may take is answered by the gateway.
+    let Ok(_turn) = YAML_AT_ONCE.acquire().await else {
+        return ApiError::internal("nothing is written in YAML any more").into_response();
+    };
+    let (mut parts, body) = answer.into_parts();
+    // Our own handlers made it, in memory: there is nothing to wait for and nothing that could fail.
+    let bytes = match body.collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) => return ApiError::internal(error).into_response(),
+    };
+    let Ok(value) = serde_json::from_slice::<Value>(&bytes) else {
+        return Response::from_parts(parts, Body::from(bytes));
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    if let Ok(media_type) = HeaderValue::from_str(&format!("{YAML}{parameters}")) {
+        parts.headers.insert(CONTENT_TYPE, media_type);
+    }
+    Response::from_parts(parts, Body::from(yaml::text(&value)))
 }
 
 /// The query says so; else people are known by their programs, as in Kubernetes.

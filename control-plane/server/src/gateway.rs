@@ -30,7 +30,10 @@ use self::{
     asked::Asked,
     observed::{Cut, Observed, Record},
 };
-pub(crate) use self::{asked::Surface, compression::Packable};
+pub(crate) use self::{
+    asked::Surface,
+    compression::{Packable, packed_when_whole},
+};
 use crate::{
     caller::{Caller, RequestId},
     error::ApiError,

@@ -91,17 +91,22 @@ pub(crate) fn check_type(kind: &Kind, object: &mut Value) -> Result<()> {
     Ok(())
 }
 
+/// What Kubernetes' decoder calls the type of a value that it cannot take.
+pub(crate) fn go_name(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        _ => "object",
+    }
+}
+
 /// Checks the types in `metadata`, drops what is null or empty, and takes out fields that it does not have; returns
 /// their paths.
 pub(crate) fn read_metadata(kind: &Kind, object: &mut Value) -> Result<Vec<String>> {
     let wrong = |field: &str, value: &Value, go: &str| {
-        let found = match value {
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::String(_) => "string",
-            Value::Array(_) => "array",
-            _ => "object",
-        };
+        let found = go_name(value);
         ApiError::bad_request(format!(
             "{} in version {:?} cannot be handled as a {}: json: cannot unmarshal {found} into Go struct field ObjectMeta.{field} of type {go}",
             kind.kind, kind.version, kind.kind

@@ -19,6 +19,11 @@ pub(super) fn layer() -> CompressionLayer<Whole> {
     CompressionLayer::new().gzip(true).quality(CompressionLevel::Fastest).compress_when(Whole)
 }
 
+/// Whether an answer of that size is worth packing.
+pub(crate) fn packed_when_whole(bytes: u64) -> bool {
+    bytes >= PACK_BYTES_MIN
+}
+
 /// Picks answers that are whole and large.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whole;
@@ -26,6 +31,6 @@ pub(super) struct Whole;
 impl Predicate for Whole {
     fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
         let known = response.body().size_hint().exact();
-        known.map_or_else(|| response.extensions().get::<Packable>().is_some(), |bytes| bytes >= PACK_BYTES_MIN)
+        known.map_or_else(|| response.extensions().get::<Packable>().is_some(), packed_when_whole)
     }
 }

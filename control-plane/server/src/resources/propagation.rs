@@ -34,13 +34,7 @@ impl Propagation {
     /// As the body of a DELETE says.
     pub(super) fn of_body(options: &Value) -> Result<Option<Self>> {
         let wrong = |field: &str, value: &Value, go: &str| {
-            let found = match value {
-                Value::Bool(_) => "bool",
-                Value::Number(_) => "number",
-                Value::String(_) => "string",
-                Value::Array(_) => "array",
-                _ => "object",
-            };
+            let found = object::go_name(value);
             ApiError::bad_request(format!(
                 "json: cannot unmarshal {found} into Go struct field DeleteOptions.{field} of type {go}"
             ))

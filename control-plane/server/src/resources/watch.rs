@@ -28,8 +28,8 @@ const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 /// When a watch ends whose client named no time. Clients reconnect then, which spreads them over replicas.
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
-/// What a piece sent to one watcher costs the server, about: with this share of time to each of them, all watchers together
-/// take no more than one core, whatever the rate of changes is.
+/// What a piece sent to one watcher costs the server, about. With this share of time for each of them, a round over some
+/// thousand watchers takes no more than one core, whatever the rate of changes is.
 const PIECE_COST: Duration = Duration::from_micros(30);
 /// The longest that a change waits for others to go with.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
