@@ -30,8 +30,10 @@ use crate::{
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
 
-/// Answers rewritten in YAML at once. Each is in memory as a whole, ten thousand orders with some 150 MB.
-static YAML_AT_ONCE: Semaphore = Semaphore::const_new(2);
+/// Answers larger than this are rewritten in YAML one after the other: each is in memory as a whole, and ten thousand
+/// orders are some 200 MB on the way.
+const YAML_ALONE_BYTES: u64 = 1024 * 1024;
+static YAML_TURN: Semaphore = Semaphore::const_new(1);
 
 /// How a caller wants the text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,11 +84,10 @@ fn indented(answer: Response) -> Response {
 }
 
 async fn in_yaml(answer: Response, parameters: &str) -> Response {
-    // Whoever waits for longer than a request may take is answered by the gateway.
-    let Ok(_turn) = YAML_AT_ONCE.acquire().await else {
-        return ApiError::internal("nothing is written in YAML any more").into_response();
-    };
     let (mut parts, body) = answer.into_parts();
+    let large = body.size_hint().exact().is_none_or(|bytes| bytes > YAML_ALONE_BYTES);
+    // Whoever waits for longer than a request may take is answered by the gateway. The semaphore is never closed.
+    let _turn = if large { YAML_TURN.acquire().await.ok() } else { None };
     // Our own handlers made it, in memory: there is nothing to wait for and nothing that could fail.
     let bytes = match body.collect().await {
         Ok(collected) => collected.to_bytes(),
@@ -95,6 +96,7 @@ async fn in_yaml(answer: Response, parameters: &str) -> Response {
     let Ok(value) = serde_json::from_slice::<Value>(&bytes) else {
         return Response::from_parts(parts, Body::from(bytes));
     };
+    drop(bytes);
     parts.headers.remove(CONTENT_LENGTH);
     if let Ok(media_type) = HeaderValue::from_str(&format!("{YAML}{parameters}")) {
         parts.headers.insert(CONTENT_TYPE, media_type);
