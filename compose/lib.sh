@@ -17,7 +17,12 @@ compose() { docker compose --env-file /dev/null --project-name "$project" --file
 whole() { compose --profile setup --profile tools "$@"; }
 
 say() { printf '%s\n' "$*"; }
-die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+# The reason is said once more at the very end, below the state of the stack.
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    printf '%s\n' "$*" >"$work/why"
+    exit 1
+}
 seconds() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(seconds)" 'BEGIN { printf "%.1f s", b - a }'; }
 
@@ -48,6 +53,7 @@ tear_down() {
     whole down --volumes --remove-orphans --timeout 10 >/dev/null 2>&1 || true
     docker image rm "dropmate:$DROPMATE_TAG" "dropmate-control-plane:$DROPMATE_TAG" "dropmate-dispatch:$DROPMATE_TAG" \
         >/dev/null 2>&1 || true
+    if [ "$code" != 0 ]; then say "${0##*/}: failed ($code): $(cat "$work/why" 2>/dev/null || echo "see above")" >&2; fi
     rm -rf "$work"
     exit "$code"
 }
