@@ -10,8 +10,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dropmate-sql", &[]),
     ("dropmate-agent", &[]),
     ("dropmate-store", &["dropmate-sql"]),
+    ("dropmate-identity", &["dropmate-sql"]),
     ("dropmate-planning", &["dropmate-api"]),
-    ("dropmate-control-plane", &["dropmate-api", "dropmate-sql", "dropmate-store"]),
+    ("dropmate-control-plane", &["dropmate-api", "dropmate-identity", "dropmate-sql", "dropmate-store"]),
     // For tests: nobody names it as a normal dependency.
     ("dropmate-testing", &[]),
     ("dropmate-dispatch", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
@@ -35,7 +36,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     // The client belongs to those who talk to the API; the server is the API.
     ("kube", &["dropmate-agent", "dropmate-dispatch", "dropmate-simulation", "dropmate"]),
     // The database belongs to those who own a schema.
-    ("sqlx", &["dropmate-sql", "dropmate-store", "dropmate-testing"]),
+    ("sqlx", &["dropmate-sql", "dropmate-store", "dropmate-identity", "dropmate-testing"]),
     ("redis", &["dropmate-live"]),
     // Decisions are plain functions.
     (
@@ -43,6 +44,7 @@ const RESERVED: &[(&str, &[&str])] = &[
         &[
             "dropmate-sql",
             "dropmate-store",
+            "dropmate-identity",
             "dropmate-control-plane",
             "dropmate-testing",
             "dropmate-agent",

@@ -3,18 +3,25 @@
 use dropmate_api::roles;
 
 /// An authenticated caller, a request extension.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// User name: `operator`, `system:serviceaccount:dropmate-system:dispatch`.
+    /// User name: `operator`, `ada@example.com`, `system:serviceaccount:dropmate-system:dispatch`.
     pub user: String,
+    /// The user's or service account's uid; empty for static callers.
+    pub uid: String,
     /// Groups the user is in: `system:authenticated`.
     pub groups: Vec<String>,
+    /// Whether the user name is an e-mail address that is known to be the user's: then a Member with that address takes
+    /// effect without an invitation.
+    pub verified: bool,
+    /// The session (`sid`) or token id that the caller came with; empty for static callers.
+    pub session: String,
 }
 
 impl Caller {
     /// A caller by user name alone, in the groups that follow from it.
     pub fn named(user: &str) -> Self {
-        Self { user: user.to_owned(), groups: roles::groups(user) }
+        Self { user: user.to_owned(), groups: roles::groups(user), ..Self::default() }
     }
 }
 

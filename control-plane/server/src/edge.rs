@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
+use dropmate_identity::Identity;
 use dropmate_store::{Now, Options, Postgres, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ use crate::{
 const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
 /// The file of the store in a data dir.
 pub(crate) const CONTROL_DB: &str = "control.db";
+/// The file of the schema `identity` in a data dir.
+pub(crate) const IDENTITY_DB: &str = "identity.db";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
@@ -97,6 +100,24 @@ impl Edge {
                     Postgres::migrate(url).await?;
                 }
                 Ok(Store::postgres(url, now, options).await?)
+            }
+        }
+    }
+
+    /// Who there is: in this data dir, or in PostgreSQL. After the store, which waits for the database.
+    pub(crate) async fn identity(&self, config: &Config, now: Now) -> anyhow::Result<Identity> {
+        let issuer = config.public_url.as_ref().map_or_else(|| self.url.clone(), PublicUrl::as_text);
+        let options = dropmate_identity::Options { now, issuer };
+        match &config.database {
+            Database::Sqlite { .. } => {
+                let path = self.dir.database(IDENTITY_DB)?;
+                Identity::sqlite(&path, options).await.with_context(|| format!("cannot open {}", path.display()))
+            }
+            Database::Postgres { url } => {
+                if config.migrates {
+                    Identity::migrate_postgres(url).await?;
+                }
+                Ok(Identity::postgres(url, options).await?)
             }
         }
     }

@@ -60,7 +60,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub(crate) enum Identity {
+pub(crate) enum Authentication {
     /// Whoever holds the bearer token.
     Bearer(Tokens),
     /// Always this caller: in process, where the program itself vouches for it.
@@ -88,7 +88,7 @@ impl Bounds {
 /// The gateway around a router.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
-    pub(crate) identity: Identity,
+    pub(crate) authentication: Authentication,
     pub(crate) bounds: Bounds,
     pub(crate) metrics: Metrics,
 }
@@ -138,9 +138,9 @@ impl Gateway {
         if asked.public {
             return Ok((None, None));
         }
-        let session = match &self.identity {
-            Identity::Fixed(caller) => Admitted::Fixed(caller.clone()),
-            Identity::Bearer(tokens) => bearer(headers)
+        let session = match &self.authentication {
+            Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
+            Authentication::Bearer(tokens) => bearer(headers)
                 .and_then(|token| tokens.authenticate(token))
                 .map(Admitted::Token)
                 .ok_or_else(ApiError::unauthorized)?,
@@ -186,7 +186,7 @@ impl Admitted {
 async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let in_process = matches!(gateway.identity, Identity::Fixed(_));
+    let in_process = matches!(gateway.authentication, Authentication::Fixed(_));
     // From here on the request is told about, also if its client goes away and this future is dropped.
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
     let form = Form::wanted(request.uri(), request.headers());
@@ -283,12 +283,12 @@ mod tests {
         let file = folder.path().join("tokens.csv");
         let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(sha2::Sha256::default(), TOKEN)).into();
         std::fs::write(&file, format!("{},operator\n", hex::encode(hash))).unwrap();
-        let identity = Identity::Bearer(Tokens::load(file).unwrap());
+        let authentication = Authentication::Bearer(Tokens::load(file).unwrap());
         let routes = Router::new()
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
-        Gateway { identity, bounds, metrics: Metrics::new() }.around(routes)
+        Gateway { authentication, bounds, metrics: Metrics::new() }.around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

@@ -53,6 +53,7 @@ use axum::Router;
 pub use bootstrap::bootstrap;
 pub use caller::Caller;
 use dropmate_api::Clock;
+use dropmate_identity::Identity;
 use dropmate_sql::OpenError;
 use dropmate_store::Store;
 use prometheus_client::registry::Registry;
@@ -61,7 +62,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     edge::Edge,
-    gateway::{Bounds, Gateway, Identity},
+    gateway::{Authentication, Bounds, Gateway},
     metrics::Metrics,
     state::AppState,
     tokens::Tokens,
@@ -90,7 +91,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        Self::over(store, clock, Tokens::none(), None).await
+        Self::over(store, None, clock, Tokens::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
@@ -99,16 +100,24 @@ impl ControlPlane {
         let edge = Edge::open(&config).await?;
         let system = config.clock.clone();
         let store = edge.store(&config, Arc::new(move || system.system_now())).await?;
+        let system = config.clock.clone();
+        let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
-        Ok(Self::over(store, config.clock, tokens, Some(Arc::new(edge))).await)
+        Ok(Self::over(store, Some(identity), config.clock, tokens, Some(Arc::new(edge))).await)
     }
 
-    async fn over(store: Store, clock: Clock, tokens: Tokens, edge: Option<Arc<Edge>>) -> Self {
+    async fn over(
+        store: Store,
+        identity: Option<Identity>,
+        clock: Clock,
+        tokens: Tokens,
+        edge: Option<Arc<Edge>>,
+    ) -> Self {
         let metrics = Metrics::new();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
-        let state = AppState { store, clock, shutdown: CancellationToken::new() };
+        let state = AppState { store, identity, clock, shutdown: CancellationToken::new() };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -140,19 +149,19 @@ impl ControlPlane {
 
     /// The API; authenticates by bearer token.
     pub fn router(&self) -> Router {
-        self.router_for(Identity::Bearer(self.tokens.clone()))
+        self.router_for(Authentication::Bearer(self.tokens.clone()))
     }
 
     /// The API as `user`, without a socket and without a token, under the same authorization.
     pub fn in_process(&self, user: &str) -> Router {
-        self.router_for(Identity::Fixed(Caller::named(user)))
+        self.router_for(Authentication::Fixed(Caller::named(user)))
     }
 
-    fn router_for(&self, identity: Identity) -> Router {
+    fn router_for(&self, authentication: Authentication) -> Router {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
             .merge(admin::tasks(self.state.clone()));
-        Gateway { identity, bounds: self.bounds.clone(), metrics: self.metrics.clone() }.around(routes)
+        Gateway { authentication, bounds: self.bounds.clone(), metrics: self.metrics.clone() }.around(routes)
     }
 
     /// The bound `https://ADDRESS:PORT`; `None` in memory.
@@ -195,6 +204,9 @@ impl ControlPlane {
     pub async fn close(&self) {
         self.state.shutdown.cancel();
         self.state.store.close().await;
+        if let Some(identity) = &self.state.identity {
+            identity.close().await;
+        }
     }
 }
 

@@ -1,27 +1,37 @@
 //! Migrating the databases without serving: what `dropmate migrate` does.
 
 use anyhow::Context;
+use dropmate_identity::Identity;
 pub use dropmate_sql::Plan;
 use dropmate_store::{Postgres, Sqlite};
 
-use crate::{args::Database, datadir::DataDir, edge::CONTROL_DB};
+use crate::{
+    args::Database,
+    datadir::DataDir,
+    edge::{CONTROL_DB, IDENTITY_DB},
+};
 
 /// Brings every schema up to this program's version and tells what was done, or with `dry_run` what would be. Safe to
 /// run twice, side by side, and to be killed.
 pub async fn migrate(database: &Database, dry_run: bool) -> anyhow::Result<Vec<Plan>> {
-    let plan = match database {
-        Database::Postgres { url } if dry_run => Postgres::pending(url).await?,
-        Database::Postgres { url } => Postgres::migrate(url).await?,
-        Database::Sqlite { data_dir } => {
-            let path = data_dir.join(CONTROL_DB);
-            if dry_run {
-                return Ok(vec![Sqlite::pending(&path).await?]);
-            }
-            // Only one process may have the file.
-            let dir = DataDir::open(data_dir)?;
-            let path = dir.database(CONTROL_DB)?;
-            Sqlite::migrate(&path).await.with_context(|| format!("cannot migrate {}", path.display()))?
+    match database {
+        Database::Postgres { url } if dry_run => {
+            Ok(vec![Postgres::pending(url).await?, Identity::pending_postgres(url).await?])
         }
-    };
-    Ok(vec![plan])
+        Database::Postgres { url } => Ok(vec![Postgres::migrate(url).await?, Identity::migrate_postgres(url).await?]),
+        Database::Sqlite { data_dir } if dry_run => Ok(vec![
+            Sqlite::pending(&data_dir.join(CONTROL_DB)).await?,
+            Identity::pending_sqlite(&data_dir.join(IDENTITY_DB)).await?,
+        ]),
+        Database::Sqlite { data_dir } => {
+            // Only one process may have the files.
+            let dir = DataDir::open(data_dir)?;
+            let (control, identity) = (dir.database(CONTROL_DB)?, dir.database(IDENTITY_DB)?);
+            let failed = |path: &std::path::Path| format!("cannot migrate {}", path.display());
+            Ok(vec![
+                Sqlite::migrate(&control).await.with_context(|| failed(&control))?,
+                Identity::migrate_sqlite(&identity).await.with_context(|| failed(&identity))?,
+            ])
+        }
+    }
 }

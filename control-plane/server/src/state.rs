@@ -1,6 +1,7 @@
 //! What every handler needs.
 
 use dropmate_api::Clock;
+use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -9,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct AppState {
     /// The objects.
     pub(crate) store: Store,
+    /// Who there is; `None` in memory, where the program itself vouches for its callers.
+    pub(crate) identity: Option<Identity>,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.
