@@ -10,7 +10,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Api, Answer, DISPATCH, driver, order},
+    client::{Answer, Api, DISPATCH, driver, order},
     tenants::{ROLES, Town, member, person},
 };
 
@@ -30,9 +30,11 @@ struct Row {
 async fn resource_rows(operator: &Api) -> Vec<Row> {
     let mut rows = Vec::new();
     let groups = operator.get("/apis").await.ok();
-    let versions = groups["groups"].as_array().unwrap().iter().map(|group| {
-        format!("/apis/{}", group["preferredVersion"]["groupVersion"].as_str().unwrap())
-    });
+    let versions = groups["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| format!("/apis/{}", group["preferredVersion"]["groupVersion"].as_str().unwrap()));
     for root in std::iter::once("/api/v1".to_owned()).chain(versions) {
         let list = operator.get(&root).await.ok();
         for resource in list["resources"].as_array().unwrap() {
@@ -125,7 +127,7 @@ async fn ask(caller: &Api, row: &Row, namespace: &str, name: &str) -> &'static s
     };
     let media = if row.method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
     let request = Request::builder().method(row.method.clone()).uri(path).header("content-type", media);
-    said(&caller.request(request.body(Body::from(body)).unwrap()).await)
+    said(&caller.begin(request.body(Body::from(body)).unwrap()).await)
 }
 
 #[tokio::test]

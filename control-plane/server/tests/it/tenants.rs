@@ -51,7 +51,9 @@ impl Town {
             json!({"lease": "dispatch", "leaseUid": lease["metadata"]["uid"], "holder": "me", "transitions": 1});
         for business in ["acme", "bolt"] {
             let tell = |object: Value| match business {
-                "bolt" => json!({"labels": {"tell": CANARY}, "annotations": {"tell": CANARY}, "name": object["metadata"]["name"]}),
+                "bolt" => {
+                    json!({"labels": {"tell": CANARY}, "annotations": {"tell": CANARY}, "name": object["metadata"]["name"]})
+                }
                 _ => object["metadata"].clone(),
             };
             operator.post("/api/v1/namespaces", &namespace(business)).await.ok();
