@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use dropmate_identity::Identity;
 use reqwest::{Method, Response};
 use tokio::time::Instant;
 
@@ -34,7 +33,6 @@ async fn ends(a: &Server, b: &Server, token: &str, mut watch: Response) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_is_revoked_or_loses_its_account_ends_on_both_replicas_and_under_a_watch() {
     let database = migrated().await;
-    Identity::migrate_postgres(&database.url()).await.unwrap();
     let url = database.url();
     let public = ["--database-url", &url, "--public-url", "https://dispatch.example"];
     let a = Server::start_with(tempfile::tempdir().unwrap(), &public).await;
@@ -66,7 +64,6 @@ async fn a_token_that_is_revoked_or_loses_its_account_ends_on_both_replicas_and_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_with_another_sealing_key_does_not_start_and_says_why() {
     let database = migrated().await;
-    Identity::migrate_postgres(&database.url()).await.unwrap();
     let first = Server::start_with(tempfile::tempdir().unwrap(), &["--database-url", &database.url()]).await;
     let dir = tempfile::tempdir().unwrap();
     let second = std::process::Command::new(env!("CARGO_BIN_EXE_dropmate-control-plane"))
