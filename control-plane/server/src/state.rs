@@ -5,7 +5,7 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::members::Directory;
+use crate::{authenticate::Authenticator, members::Directory};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
+    /// Knows callers by their tokens.
+    pub(crate) authenticator: Authenticator,
     /// Who is a member of what.
     pub(crate) members: Directory,
     /// Both clocks.

@@ -31,7 +31,16 @@ pub(super) struct Asked {
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
-const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/healthz", "/version", "/version/"];
+/// And with which keys tokens are checked.
+const PUBLIC: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/version",
+    "/version/",
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+];
 
 impl Asked {
     pub(super) fn of(request: &Request) -> Self {
