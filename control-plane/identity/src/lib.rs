@@ -5,13 +5,31 @@
 #![warn(missing_docs)]
 
 mod db;
+mod jwt;
+mod login;
+mod one_time;
+mod password;
+mod people;
+mod secret;
+mod sessions;
+mod throttle;
+mod totp;
+mod users;
 
 use std::{path::Path, sync::Arc};
 
 use dropmate_sql::{OpenError, Plan};
 use jiff::Timestamp;
 
-use crate::db::Db;
+use crate::{db::Db, people::People};
+pub use crate::{
+    login::Proof,
+    one_time::{Invitation, OneTime},
+    password::{BUSY_SECONDS, CHARACTERS_MAX, CHARACTERS_MIN, HASHES_AT_ONCE, HASHES_WAITING},
+    sessions::{ACCESS_SECONDS, Grant},
+    totp::Enrolment,
+    users::{PAGE_MAX, User, UserPage, normalized_email},
+};
 
 /// A source of system time.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -34,6 +52,7 @@ pub struct Identity {
 struct Inner {
     db: Db,
     options: Options,
+    people: People,
 }
 
 /// Why the service cannot do what was asked.
@@ -42,6 +61,41 @@ pub enum Error {
     /// The database does not answer, or not as it should. Nothing was done, unless a commit was under way.
     #[error("the identity database is not available")]
     Unavailable(#[from] sqlx::Error),
+    /// What was given cannot be taken.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// Which part of it.
+        field: &'static str,
+        /// Why, without repeating it where it is a secret.
+        why: String,
+    },
+    /// There is no such user, or the password is not theirs, or they are kept out: nobody is told which.
+    #[error("the e-mail address or the password is wrong")]
+    Credentials,
+    /// All but the code of the second factor is right.
+    #[error("the code of the second factor is needed")]
+    SecondFactor,
+    /// Too many wrong tries; not looked at.
+    #[error("too many tries; try again in {0} seconds")]
+    Throttled(u32),
+    /// Too many at once; not looked at.
+    #[error("too many logins at once; try again in a moment")]
+    Busy,
+    /// A refresh token that is good for nothing.
+    #[error("the session has ended; log in again")]
+    BadToken,
+    /// A link that is good for nothing.
+    #[error("the link is not good: it has been used or replaced, or has expired; ask for a new one")]
+    BadLink,
+    /// No user has that address.
+    #[error("there is no user {0}")]
+    NoSuchUser(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// A fault of ours, or of the machine.
+    #[error("{0}")]
+    Internal(String),
 }
 
 /// What the service answers.
@@ -51,13 +105,13 @@ impl Identity {
     /// Over a SQLite file, which is made if it is not there, and migrated. Only one process may use it: keeping others
     /// away is the caller's part.
     pub async fn sqlite(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Ok(Self { inner: Arc::new(Inner { db: Db::sqlite(path).await?, options }) })
+        Ok(Self { inner: Arc::new(Inner { db: Db::sqlite(path).await?, options, people: People::new() }) })
     }
 
     /// Over a PostgreSQL database that has been migrated ([`migrate_postgres`](Self::migrate_postgres)). Any number of
     /// processes may share it.
     pub async fn postgres(url: &str, options: Options) -> Result<Self, OpenError> {
-        Ok(Self { inner: Arc::new(Inner { db: Db::postgres(url).await?, options }) })
+        Ok(Self { inner: Arc::new(Inner { db: Db::postgres(url).await?, options, people: People::new() }) })
     }
 
     /// Brings a file up to date, makes it if it is not there, and tells what was done.
@@ -94,6 +148,15 @@ impl Identity {
 
     pub(crate) fn db(&self) -> &Db {
         &self.inner.db
+    }
+
+    /// What its tokens name as their issuer.
+    pub fn issuer(&self) -> &str {
+        &self.inner.options.issuer
+    }
+
+    pub(crate) fn people(&self) -> &People {
+        &self.inner.people
     }
 }
 

@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod archive;
 pub mod args;
+mod auth;
 mod body;
 pub mod bootstrap;
 pub mod caller;
@@ -22,6 +23,7 @@ mod garbage;
 mod gateway;
 mod history;
 mod kubeconfig;
+mod members;
 mod metrics;
 pub mod migrations;
 mod namespaces;
@@ -103,7 +105,9 @@ impl ControlPlane {
         let system = config.clock.clone();
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
-        Ok(Self::over(store, Some(identity), config.clock, tokens, Some(Arc::new(edge))).await)
+        let mut plane = Self::over(store, Some(identity), config.clock, tokens, Some(Arc::new(edge))).await;
+        plane.state.open_registration = config.open_registration;
+        Ok(plane)
     }
 
     async fn over(
@@ -117,7 +121,7 @@ impl ControlPlane {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
-        let state = AppState { store, identity, clock, shutdown: CancellationToken::new() };
+        let state = AppState { store, identity, open_registration: false, clock, shutdown: CancellationToken::new() };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -186,6 +190,7 @@ impl ControlPlane {
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
         tokio::spawn(self.tokens.clone().follow(self.state.shutdown.clone()));
+        tokio::spawn(auth::sweep(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

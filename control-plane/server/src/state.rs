@@ -12,6 +12,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
+    /// Whether anybody may become a user (`--open-registration`).
+    pub(crate) open_registration: bool,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.
