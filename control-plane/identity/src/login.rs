@@ -3,9 +3,9 @@
 
 use std::{net::IpAddr, sync::PoisonError};
 
-use crate::db::writing;
 use crate::{
     Error, Grant, Identity, Result,
+    db::writing,
     sessions::ending,
     throttle::Try,
     users::{Account, User, check_password, checked_name},
@@ -39,7 +39,7 @@ impl Identity {
         }
         let name = checked_name(name)?;
         check_password("password", proof.password, proof.email, &name)?;
-        let hash = self.people().hashing.hash(proof.password).await?;
+        let hash = self.hashed(proof.password).await?;
         match self.create(proof.email, &name, &hash).await? {
             Some(account) => Ok(account.user),
             // Made by somebody else meanwhile.
@@ -55,11 +55,11 @@ impl Identity {
 
     /// Changes a user's password, for who knows the one before. Every session but `sid` ends.
     pub async fn change_password(&self, uid: &str, current: &str, new: &str, address: IpAddr, sid: &str) -> Result<()> {
-        let account = self.account_by_uid(uid).await?.ok_or(Error::Credentials)?;
-        let user = &account.user;
-        self.prove_password(&user.email, current, address, Some(&account)).await.map(|tried| self.right(tried))?;
+        let user = self.user_by_uid(uid).await?.ok_or(Error::Credentials)?;
+        let (tried, account) = self.prove_password(&user.email, current, address).await?;
+        self.right(tried);
         check_password("newPassword", new, &user.email, &user.name)?;
-        let (hash, now) = (self.people().hashing.hash(new).await?, self.now());
+        let (hash, now) = (self.hashed(new).await?, self.now());
         let changed: Result<bool, sqlx::Error> = writing!(self.db(), connection => {
             let change = "UPDATE users SET password = $3
                 WHERE uid = $1 AND password = $2 AND disabled_at IS NULL RETURNING uid";
@@ -79,8 +79,7 @@ impl Identity {
 
     /// Has a user who is logged in show the password once more.
     pub async fn confirm_password(&self, user: &User, password: &str, address: IpAddr) -> Result<()> {
-        let account = self.account_by_uid(&user.uid).await?;
-        let tried = self.prove_password(&user.email, password, address, account.as_ref()).await?;
+        let (tried, _) = self.prove_password(&user.email, password, address).await?;
         self.right(tried);
         Ok(())
     }
@@ -88,37 +87,42 @@ impl Identity {
     /// Counts a registration against its address: each costs a hash, and none is ever wrong.
     pub(crate) fn count_registration(&self, address: IpAddr) -> Result<()> {
         let mut throttle = self.people().throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        throttle.begin(&format!("registration from {address}"), address, self.now()).map_err(Error::Throttled)?;
-        Ok(())
+        let counted = throttle.begin(&format!("registration from {address}"), address, self.now());
+        counted.map(|_| ()).map_err(Error::Throttled)
+    }
+
+    /// A password's hash, when there is room for it.
+    pub(crate) async fn hashed(&self, password: &str) -> Result<String> {
+        let hashing = &self.people().hashing;
+        hashing.hash(&hashing.enter()?, password).await
     }
 
     /// The account that the proof is good for.
     async fn prove(&self, proof: Proof<'_>) -> Result<Account> {
-        let account = self.account(proof.email).await?;
-        let tried = self.prove_password(proof.email, proof.password, proof.address, account.as_ref()).await?;
-        let account = account.ok_or(Error::Credentials)?;
+        let (tried, account) = self.prove_password(proof.email, proof.password, proof.address).await?;
         self.prove_second_factor(&account, proof.totp).await?;
         self.right(tried);
         Ok(account)
     }
 
-    /// Checks a password: a try, which counts as wrong until it is told to have been right.
-    pub(crate) async fn prove_password(
-        &self,
-        email: &str,
-        password: &str,
-        address: IpAddr,
-        account: Option<&Account>,
-    ) -> Result<Try> {
+    /// The account with that password, and the try, which counts as wrong until it is told to have been right.
+    async fn prove_password(&self, email: &str, password: &str, address: IpAddr) -> Result<(Try, Account)> {
         let people = self.people();
         let email = email.trim().to_ascii_lowercase();
         let begun = people.throttle.lock().unwrap_or_else(PoisonError::into_inner).begin(&email, address, self.now());
         let tried = begun.map_err(Error::Throttled)?;
-        let hash = account.and_then(|account| account.password.as_deref());
-        match people.hashing.verify(password, hash).await {
+        let proved = async {
+            // Before the database is asked: a flood must not take its connections either.
+            let place = people.hashing.enter()?;
+            let account = self.account(&email).await?;
+            let hash = account.as_ref().and_then(|account| account.password.as_deref());
+            let right = people.hashing.verify(&place, password, hash).await?;
             // Only now, so that it takes as long.
-            Ok(true) if account.is_some_and(|account| !account.user.disabled) => Ok(tried),
-            Ok(_) => Err(Error::Credentials),
+            Ok(account.filter(|account| right && !account.user.disabled))
+        };
+        match proved.await {
+            Ok(Some(account)) => Ok((tried, account)),
+            Ok(None) => Err(Error::Credentials),
             Err(error) => {
                 people.throttle.lock().unwrap_or_else(PoisonError::into_inner).none(tried);
                 Err(error)
@@ -126,7 +130,7 @@ impl Identity {
         }
     }
 
-    pub(crate) fn right(&self, tried: Try) {
+    fn right(&self, tried: Try) {
         let now = self.now();
         self.people().throttle.lock().unwrap_or_else(PoisonError::into_inner).right(tried, now);
     }

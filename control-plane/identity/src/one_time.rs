@@ -116,7 +116,7 @@ impl Identity {
             .bind(&hash).bind(purpose).bind(self.now()).fetch_optional(connection).await);
         let user = self.user(&email?.ok_or(Error::BadLink)?).await?.ok_or(Error::BadLink)?;
         check_password("password", password, &user.email, &user.name)?;
-        let (password, now) = (self.people().hashing.hash(password).await?, self.now());
+        let (password, now) = (self.hashed(password).await?, self.now());
         let set: Result<bool, sqlx::Error> = writing!(self.db(), connection => {
             let used: Option<String> =
                 sqlx::query_scalar(USE).bind(&hash).bind(purpose).bind(now).fetch_optional(&mut *connection).await?;

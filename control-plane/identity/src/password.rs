@@ -1,18 +1,12 @@
 //! Passwords: what a good one is, and Argon2id, of which only so much runs at a time.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
     password_hash::{Error as HashError, phc::PasswordHash},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Error, Result};
 
@@ -145,23 +139,35 @@ fn walks(text: &str) -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Hashing {
     running: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    places: Arc<Semaphore>,
 }
+
+/// A place among those who are hashed for or wait for it, given back when it is dropped. To be taken before anything else
+/// is done for somebody whom nobody knows.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Place(#[expect(dead_code, reason = "held, and given back")] OwnedSemaphorePermit);
 
 impl Hashing {
     pub(crate) fn new() -> Self {
-        Self { running: Arc::new(Semaphore::new(HASHES_AT_ONCE)), waiting: Arc::default() }
+        let places = Semaphore::new(HASHES_AT_ONCE + HASHES_WAITING);
+        Self { running: Arc::new(Semaphore::new(HASHES_AT_ONCE)), places: Arc::new(places) }
+    }
+
+    /// A place, if there is one.
+    pub(crate) fn enter(&self) -> Result<Place> {
+        self.places.clone().try_acquire_owned().map(Place).map_err(|_| Error::Busy)
     }
 
     /// The password's hash, in the PHC form.
-    pub(crate) async fn hash(&self, password: &str) -> Result<String> {
+    pub(crate) async fn hash(&self, _place: &Place, password: &str) -> Result<String> {
         let password = password.to_owned();
         let hashed = self.run(move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
         hashed.await?.map_err(|error| Error::Internal(error.to_string()))
     }
 
     /// Whether it is the password of that hash. Without a hash it never is, which takes as long.
-    pub(crate) async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
+    pub(crate) async fn verify(&self, _place: &Place, password: &str, hash: Option<&str>) -> Result<bool> {
         let (password, hash) = (password.to_owned(), hash.unwrap_or(NOBODY).to_owned());
         let verified = self.run(move || {
             let hash = PasswordHash::new(&hash).map_err(HashError::from)?;
@@ -176,12 +182,9 @@ impl Hashing {
 
     /// Runs it on a thread that may block, when it is its turn.
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let turn = {
-            let _waiting = Waiting::begin(&self.waiting)?;
-            match tokio::time::timeout(WAIT_MAX, self.running.clone().acquire_owned()).await {
-                Ok(Ok(turn)) => turn,
-                _ => return Err(Error::Busy),
-            }
+        let turn = match tokio::time::timeout(WAIT_MAX, self.running.clone().acquire_owned()).await {
+            Ok(Ok(turn)) => turn,
+            _ => return Err(Error::Busy),
         };
         let working = tokio::task::spawn_blocking(move || {
             let done = work();
@@ -193,23 +196,6 @@ impl Hashing {
     }
 }
 
-/// A place in the queue, given back when it is dropped.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn begin(waiting: &'a AtomicUsize) -> Result<Self> {
-        let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
-        if before < HASHES_WAITING { Ok(place) } else { Err(Error::Busy) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 fn argon2() -> Argon2<'static> {
     // 19 MiB, two passes, one lane: what OWASP recommends as the least.
     Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
@@ -217,6 +203,8 @@ fn argon2() -> Argon2<'static> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rstest::rstest;
 
     use super::*;
@@ -256,28 +244,31 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
         let hashing = Hashing::new();
-        let hash = hashing.hash("four words are plenty").await.unwrap();
+        let place = hashing.enter().unwrap();
+        let hash = hashing.hash(&place, "four words are plenty").await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(hash, hashing.hash("four words are plenty").await.unwrap());
-        assert!(hashing.verify("four words are plenty", Some(&hash)).await.unwrap());
-        assert!(!hashing.verify("four words are plentY", Some(&hash)).await.unwrap());
+        assert_ne!(hash, hashing.hash(&place, "four words are plenty").await.unwrap());
+        assert!(hashing.verify(&place, "four words are plenty", Some(&hash)).await.unwrap());
+        assert!(!hashing.verify(&place, "four words are plentY", Some(&hash)).await.unwrap());
     }
 
     #[tokio::test]
     async fn where_there_is_no_user_the_same_work_is_done() {
+        let hashing = Hashing::new();
+        let place = hashing.enter().unwrap();
         let nobody = PasswordHash::new(NOBODY).unwrap();
-        let real = PasswordHash::new(&Hashing::new().hash("x").await.unwrap()).unwrap();
+        let real = PasswordHash::new(&hashing.hash(&place, "x").await.unwrap()).unwrap();
         assert_eq!((nobody.algorithm, nobody.version), (real.algorithm, real.version));
         assert_eq!(nobody.params.as_str(), real.params.as_str());
         let length = |hash: &PasswordHash| (hash.salt.unwrap().len(), hash.hash.unwrap().len());
         assert_eq!(length(&nobody), length(&real));
         for password in ["", "x", "four words are plenty"] {
-            assert!(!Hashing::new().verify(password, None).await.unwrap());
+            assert!(!hashing.verify(&place, password, None).await.unwrap());
         }
     }
 
     #[tokio::test]
-    async fn so_many_run_so_many_wait_and_the_next_is_told_to_come_back() {
+    async fn so_many_have_a_place_so_many_run_and_the_next_is_told_to_come_back() {
         let hashing = Hashing::new();
         let (most, now) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (open, opened) = std::sync::mpsc::channel::<()>();
@@ -285,19 +276,19 @@ mod tests {
         let mut tasks = Vec::new();
         for _ in 0..HASHES_AT_ONCE + HASHES_WAITING {
             let (hashing, most, now, opened) = (hashing.clone(), most.clone(), now.clone(), opened.clone());
+            let place = hashing.enter().expect("there is a place");
             tasks.push(tokio::spawn(async move {
                 let work = move || {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     opened.lock().unwrap().recv().unwrap();
                     now.fetch_sub(1, Ordering::SeqCst);
                 };
-                hashing.run(work).await
+                let done = hashing.run(work).await;
+                drop(place);
+                done
             }));
         }
-        while hashing.waiting.load(Ordering::Relaxed) < HASHES_WAITING || hashing.running.available_permits() > 0 {
-            tokio::task::yield_now().await;
-        }
-        assert!(matches!(hashing.hash("one too many").await, Err(Error::Busy)));
+        assert!(matches!(hashing.enter(), Err(Error::Busy)));
         for _ in &tasks {
             open.send(()).unwrap();
         }
@@ -305,7 +296,6 @@ mod tests {
             task.await.unwrap().unwrap();
         }
         assert_eq!(most.load(Ordering::SeqCst), HASHES_AT_ONCE);
-        assert_eq!(hashing.waiting.load(Ordering::Relaxed), 0);
-        assert!(hashing.hash("there is room again").await.is_ok());
+        assert!(hashing.enter().is_ok(), "there is room again");
     }
 }

@@ -230,7 +230,7 @@ impl Identity {
         check_password("password", password, &email, &name)?;
         self.count_registration(address)?;
         // Before it is known whether there is one: it takes as long either way.
-        let hash = self.people().hashing.hash(password).await?;
+        let hash = self.hashed(password).await?;
         self.create(&email, &name, &hash).await?;
         Ok(())
     }
