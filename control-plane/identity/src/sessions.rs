@@ -286,6 +286,16 @@ impl Identity {
     }
 }
 
+impl Identity {
+    /// Looks at what this replica has just revoked; the others look within a second, and so would this one.
+    pub(crate) async fn heard_of_changes(&self) {
+        if let Err(error) = self.look().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "cannot look at what was revoked; trying again within a second");
+        }
+    }
+}
+
 fn claims(user: &User, sid: &str) -> UserClaims {
     UserClaims {
         uid: user.uid.clone(),

@@ -1,8 +1,6 @@
-//! Identity over its two databases: one suite that both pass.
+//! Identity through its interface, on both databases.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
-#[path = "it/fixture.rs"]
-mod fixture;
 #[path = "it/people.rs"]
 mod people;

@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, auth, gateway::no_such_task, history, state::AppState};
+use crate::{archive, auth, gateway::no_such_task, history, identity, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ pub(crate) fn probes(state: AppState) -> Router {
 
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
-    let tasks = Router::new()
+    let tasks = identity::tasks()
         .route("/clock", get(clock))
         .route("/auth/login", post(auth::login))
         .route("/auth/refresh", post(auth::refresh))

@@ -110,6 +110,11 @@ impl ApiError {
         )
     }
 
+    /// 404 where no kind is served, with the whole message.
+    pub(crate) fn no_such(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
+    }
+
     /// 404: nothing is served at this path.
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
@@ -353,6 +358,16 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<dropmate_identity::Error> for ApiError {
+    fn from(error: dropmate_identity::Error) -> Self {
+        match error {
+            dropmate_identity::Error::Unavailable(_) => Self::unavailable(error.to_string()),
+            dropmate_identity::Error::TooManyKeys => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
+            _ => Self::internal(error),
+        }
     }
 }
 

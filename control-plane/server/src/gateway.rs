@@ -36,12 +36,12 @@ pub(crate) use self::{
     compression::{Packable, packed_when_whole},
 };
 use crate::{
+    authenticate::{Authenticator, Session},
     caller::{Caller, RequestId},
     error::ApiError,
     form::{self, Form},
     metrics::Metrics,
     serve::HEADERS_MAX,
-    tokens::{Session, Tokens},
 };
 
 /// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
@@ -63,7 +63,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub(crate) enum Authentication {
     /// Whoever holds the bearer token.
-    Bearer(Tokens),
+    Bearer(Authenticator),
     /// Always this caller: in process, where the program itself vouches for it.
     Fixed(Caller),
 }
@@ -108,7 +108,7 @@ impl Gateway {
 
     async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let admitted = self.admit(&parts.headers, asked);
+        let admitted = self.admit(&parts.headers, asked).await;
         let (session, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -136,7 +136,7 @@ impl Gateway {
     }
 
     /// Everything that is decided before a byte of the body is read.
-    fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
+    async fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
         if headers.len() > HEADERS_MAX {
             return Err(ApiError::headers_too_large(HEADERS_MAX));
         }
@@ -145,10 +145,10 @@ impl Gateway {
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
-            Authentication::Bearer(tokens) => bearer(headers)
-                .and_then(|token| tokens.authenticate(token))
-                .map(Admitted::Token)
-                .ok_or_else(ApiError::unauthorized)?,
+            Authentication::Bearer(authenticator) => {
+                let token = bearer(headers).ok_or_else(ApiError::unauthorized)?;
+                Admitted::Token(authenticator.authenticate(token).await?)
+            }
         };
         asked.authorize(session.caller())?;
         let permit = match session {
@@ -281,6 +281,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::tokens::Tokens;
 
     fn with_id(id: &'static str) -> String {
         request_id(&HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_static(id))]))
@@ -294,7 +295,7 @@ mod tests {
         let file = folder.path().join("tokens.csv");
         let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(sha2::Sha256::default(), TOKEN)).into();
         std::fs::write(&file, format!("{},operator\n", hex::encode(hash))).unwrap();
-        let authentication = Authentication::Bearer(Tokens::load(file).unwrap());
+        let authentication = Authentication::Bearer(Authenticator::new(Tokens::load(file).unwrap(), None));
         let routes = Router::new()
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))

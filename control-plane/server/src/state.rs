@@ -5,6 +5,8 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::authenticate::Authenticator;
+
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct AppState {
@@ -14,6 +16,8 @@ pub(crate) struct AppState {
     pub(crate) identity: Option<Identity>,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
+    /// Knows callers by their tokens.
+    pub(crate) authenticator: Authenticator,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

@@ -1,5 +1,7 @@
 //! People, their sessions and links, as both databases must keep them.
 
+#[path = "people/fixture.rs"]
+mod fixture;
 #[path = "people/links.rs"]
 mod links;
 #[path = "people/second_factor.rs"]
@@ -15,13 +17,13 @@ macro_rules! on_both {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::fixture::Fixture::sqlite().await).await;
+                super::$case(crate::people::fixture::Fixture::sqlite().await).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                super::$case(crate::fixture::Fixture::postgres().await).await;
+                super::$case(crate::people::fixture::Fixture::postgres().await).await;
             })*
         }
     };

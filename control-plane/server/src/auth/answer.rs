@@ -59,7 +59,7 @@ pub(super) fn said(error: Error) -> ApiError {
             tracing::warn!(error = %source, "the identity database is not available");
             ApiError::unavailable(message)
         }
-        Error::Internal(_) => {
+        _ => {
             tracing::error!(error = message, "identity failed");
             ApiError::internal("it could not be completed")
         }

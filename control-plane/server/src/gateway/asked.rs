@@ -27,7 +27,16 @@ pub(super) struct Asked {
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
-const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/healthz", "/version", "/version/"];
+/// And with which keys tokens are checked.
+const PUBLIC: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/version",
+    "/version/",
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+];
 
 /// What anybody may do: show who they are, or give up a session.
 const DOORS: [&str; 6] = [
@@ -76,7 +85,8 @@ impl Asked {
     /// themselves) is open to every caller.
     pub(super) fn authorize(&self, caller: &Caller) -> Result<(), ApiError> {
         let Some(info) = &self.info else { return Ok(()) };
-        if roles::allowed(&caller.user, &info.attributes()) {
+        let of_oneself = info.verb == "create" && info.review().is_some_and(|review| review.anybody);
+        if of_oneself || roles::allowed(&caller.user, &info.attributes()) {
             return Ok(());
         }
         let resource = if info.subresource.is_empty() {

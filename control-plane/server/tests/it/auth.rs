@@ -24,6 +24,7 @@ use dropmate_testing::Database;
 use jiff::SignedDuration;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::{client::clock, server::Server};
 
@@ -36,14 +37,14 @@ struct Place {
     a: Server,
     b: Option<Server>,
     ahead: Arc<AtomicU64>,
-    _database: Option<Database>,
+    _shared: Option<(Database, NamedTempFile)>,
 }
 
 impl Place {
     async fn sqlite() -> Self {
         let (ahead, clock) = turned();
         let a = Server::start_at(&["--open-registration"], clock).await;
-        Self { a, b: None, ahead, _database: None }
+        Self { a, b: None, ahead, _shared: None }
     }
 
     async fn postgres() -> Self {
@@ -51,10 +52,15 @@ impl Place {
         let database = Database::create().await;
         Postgres::migrate(&database.url()).await.unwrap();
         Identity::migrate_postgres(&database.url()).await.unwrap();
-        let flags = &["--open-registration", "--public-url", "https://shop.example", "--database-url", &database.url()];
+        let key = NamedTempFile::new().unwrap();
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        let (url, file) = (database.url(), key.path().to_str().unwrap());
+        let public = "https://shop.example";
+        let flags =
+            &["--open-registration", "--public-url", public, "--database-url", &url, "--secrets-key-file", file];
         let a = Server::start_at(flags, clock.clone()).await;
         let b = Server::start_at(flags, clock).await;
-        Self { a, b: Some(b), ahead, _database: Some(database) }
+        Self { a, b: Some(b), ahead, _shared: Some((database, key)) }
     }
 
     /// The other control plane, where there is one.

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::clock;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "ca.crt",
     "ca.key",
     "tls.crt",
@@ -37,6 +37,7 @@ const FILES: [&str; 11] = [
     "agents/dispatch.token",
     "agents/tracking.token",
     "agents/notification.token",
+    "secrets.key",
     "postgres.password",
     "database.url",
 ];

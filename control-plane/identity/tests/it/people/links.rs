@@ -4,7 +4,7 @@ use dropmate_identity::{Error, Invitation};
 use futures::future::join_all;
 
 use super::on_both;
-use crate::fixture::{ADA, Fixture, GOOD, OTHER, proof};
+use crate::people::fixture::{ADA, Fixture, GOOD, OTHER, proof};
 
 on_both!(
     an_invitation_is_good_once_and_for_a_week,

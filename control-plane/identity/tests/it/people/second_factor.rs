@@ -5,7 +5,7 @@ use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
 use super::on_both;
-use crate::fixture::{ADA, Fixture, GOOD, OTHER, proof};
+use crate::people::fixture::{ADA, Fixture, GOOD, OTHER, proof};
 
 on_both!(a_second_factor_is_asked_for_after_the_password_and_each_code_is_good_once);
 

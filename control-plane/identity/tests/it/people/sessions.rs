@@ -4,7 +4,7 @@ use dropmate_identity::Error;
 use futures::future::join_all;
 
 use super::on_both;
-use crate::fixture::{ADA, Fixture, GOOD};
+use crate::people::fixture::{ADA, Fixture, GOOD};
 
 const DAY: Duration = Duration::from_hours(24);
 

@@ -3,7 +3,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use dropmate_identity::{Error, Proof};
 
 use super::on_both;
-use crate::fixture::{ADA, Fixture, GOOD, HOME, OTHER, proof};
+use crate::people::fixture::{ADA, Fixture, GOOD, HOME, OTHER, proof};
 
 on_both!(
     a_user_is_found_by_the_address_in_whatever_case,

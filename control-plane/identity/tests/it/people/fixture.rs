@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dropmate_identity::{Error, Grant, Identity, Options, Proof};
+use dropmate_identity::{Error, Grant, Identity, Options, Proof, Sealer};
 use dropmate_testing::Database;
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -35,7 +35,8 @@ pub(crate) struct Fixture {
 fn options(clock: &Arc<AtomicI64>) -> Options {
     let clock = clock.clone();
     let now = Arc::new(move || Timestamp::from_microsecond(clock.load(Ordering::SeqCst)).unwrap());
-    Options { now, issuer: "https://dropmate.example".to_owned() }
+    let sealer = Sealer::from_hex(&"5a".repeat(32)).unwrap();
+    Options { now, issuer: "https://dropmate.example".to_owned(), sealer }
 }
 
 impl Fixture {
