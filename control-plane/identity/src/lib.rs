@@ -8,25 +8,40 @@ mod db;
 mod jwt;
 mod keys;
 mod known;
+mod login;
 mod oidc;
+mod one_time;
+mod password;
+mod people;
 mod seal;
+mod secret;
 mod secrets;
+mod sessions;
+mod throttle;
+mod totp;
+mod users;
 
 use std::{path::Path, sync::Arc};
 
 use dropmate_sql::Plan;
 use jiff::Timestamp;
 
-use crate::{db::Db, known::Knowing};
+use crate::{db::Db, known::Knowing, people::People};
 pub use crate::{
     jwt::{
         ACCESS_LIFE, AUDIENCE, LIFE_MAX, Principal, TOKEN_BYTES_MAX, TokenError, UserClaims, Verified, claimed_issuer,
     },
     keys::Rotation,
     known::Subject,
+    login::Proof,
     oidc::{Outside, OutsideConfig, OutsideError, Stranger},
+    one_time::{Invitation, OneTime},
+    password::{BUSY_SECONDS, CHARACTERS_MAX, CHARACTERS_MIN, HASHES_AT_ONCE, HASHES_WAITING},
     seal::{SealError, Sealer},
     secrets::{SECRET_BYTES_MAX, SecretInfo},
+    sessions::{ACCESS_SECONDS, Grant},
+    totp::Enrolment,
+    users::{PAGE_MAX, User, UserPage, normalized_email},
 };
 
 /// A source of system time.
@@ -52,6 +67,7 @@ pub struct Identity {
 struct Inner {
     db: Db,
     options: Options,
+    people: People,
     knowing: Knowing,
 }
 
@@ -72,6 +88,41 @@ pub enum Error {
     /// The database does not answer, or not as it should. Nothing was done, unless a commit was under way.
     #[error("the identity database is not available")]
     Unavailable(#[from] sqlx::Error),
+    /// What was given cannot be taken.
+    #[error("{field}: {why}")]
+    Invalid {
+        /// Which part of it.
+        field: &'static str,
+        /// Why, without repeating it where it is a secret.
+        why: String,
+    },
+    /// There is no such user, or the password is not theirs, or they are kept out: nobody is told which.
+    #[error("the e-mail address or the password is wrong")]
+    Credentials,
+    /// All but the code of the second factor is right.
+    #[error("the code of the second factor is needed")]
+    SecondFactor,
+    /// Too many wrong tries; not looked at.
+    #[error("too many tries; try again in {0} seconds")]
+    Throttled(u32),
+    /// Too many at once; not looked at.
+    #[error("too many logins at once; try again in a moment")]
+    Busy,
+    /// A refresh token that is good for nothing.
+    #[error("the session has ended; log in again")]
+    BadToken,
+    /// A link that is good for nothing.
+    #[error("the link is not good: it has been used or replaced, or has expired; ask for a new one")]
+    BadLink,
+    /// No user has that address.
+    #[error("there is no user {0}")]
+    NoSuchUser(String),
+    /// It cannot be done as things are.
+    #[error("{0}")]
+    Conflict(String),
+    /// A fault of ours, or of the machine.
+    #[error("{0}")]
+    Internal(String),
     /// A value cannot be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -104,7 +155,7 @@ impl Identity {
 
     /// Makes the first key if there is none, and reads what is to be known.
     async fn over(db: Db, options: Options) -> Result<Self, OpenError> {
-        let identity = Self { inner: Arc::new(Inner { db, options, knowing: Knowing::new() }) };
+        let identity = Self { inner: Arc::new(Inner { db, options, knowing: Knowing::new(), people: People::new() }) };
         identity.make_first_key().await.map_err(OpenError::Keys)?;
         identity.look().await.map_err(OpenError::Keys)?;
         Ok(identity)
@@ -153,6 +204,10 @@ impl Identity {
     /// What its tokens name as their issuer.
     pub fn issuer(&self) -> &str {
         &self.inner.options.issuer
+    }
+
+    pub(crate) fn people(&self) -> &People {
+        &self.inner.people
     }
 }
 

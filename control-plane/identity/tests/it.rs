@@ -8,3 +8,5 @@ mod fixture;
 mod secrets;
 #[path = "it/tokens.rs"]
 mod tokens;
+#[path = "it/people.rs"]
+mod people;

@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long, env = "DROPMATE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
+    /// Let anybody become a user; without roles, until somebody gives them one
+    #[arg(long, env = "DROPMATE_OPEN_REGISTRATION", value_parser = clap::builder::FalseyValueParser::new())]
+    pub open_registration: bool,
+
     /// Static callers, one `sha256(token),user` a line, re-read on change [default: tokens.csv in the data dir]
     #[arg(long, env = "DROPMATE_TOKEN_AUTH_FILE", value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
@@ -223,6 +227,7 @@ pub struct Config {
     pub(crate) migrates: bool,
     pub(crate) tls: TlsSource,
     pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) open_registration: bool,
     pub(crate) token_auth_file: Option<PathBuf>,
     pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) oidc: Option<OidcConfig>,
@@ -291,6 +296,7 @@ impl Config {
             migrates: false,
             tls,
             public_url,
+            open_registration: args.open_registration,
             token_auth_file: args.token_auth_file,
             secrets_key_file: args.secrets_key_file.filter(|file| !file.as_os_str().is_empty()),
             oidc: args.oidc.checked()?,

@@ -1,6 +1,6 @@
 //! Who calls: put on every request by the gateway once it knows, and read by the verbs.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use dropmate_api::roles::{self, Grant, Permit};
 
@@ -39,6 +39,11 @@ pub(crate) struct Admission {
     /// The limits of the yes.
     pub(crate) permit: Permit,
 }
+
+/// The address a request came from, a request extension: set from the accepted socket, and then by the gateway to what a
+/// trusted proxy says (`--trusted-proxies`). Absent in process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// The request's id, a request extension; it goes into the log line and the revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

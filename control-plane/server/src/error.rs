@@ -23,11 +23,20 @@ pub(crate) struct ApiError {
     message: String,
     details: Map<String, Value>,
     continue_token: Option<String>,
+    /// What programs tell it by, under `/v1`.
+    code_for_programs: Option<&'static str>,
 }
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new(), continue_token: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+            continue_token: None,
+            code_for_programs: None,
+        }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -63,6 +72,13 @@ impl ApiError {
     #[must_use]
     pub(crate) fn cause(self, reason: &str, message: impl Into<String>, field: &str) -> Self {
         self.causes(&[Cause { reason: reason.to_owned(), message: message.into(), field: field.to_owned() }])
+    }
+
+    /// Under `/v1`: the `code` that programs tell it by.
+    #[must_use]
+    pub(crate) fn for_programs(mut self, code: &'static str) -> Self {
+        self.code_for_programs = Some(code);
+        self
     }
 
     /// Gives the caller a token to go on with.
@@ -176,6 +192,16 @@ impl ApiError {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(group, kind, name).causes(causes)
     }
 
+    /// 422 under `/v1`: a field of a small body is wrong.
+    pub(crate) fn invalid_field(field: &str, why: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{field}: {why}"))
+    }
+
+    /// Under `/v1`: with that code, in these words.
+    pub(crate) fn task(code: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(code, code.canonical_reason().unwrap_or_default(), message)
+    }
+
     /// 422: a JSON patch that does not apply.
     pub(crate) fn patch_does_not_apply() -> Self {
         let message = "the server rejected our request due to an error in our request";
@@ -277,6 +303,11 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
 
+    /// After how many seconds to try again, if that is known.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.details.get("retryAfterSeconds").and_then(Value::as_u64)
+    }
+
     /// The HTTP status code.
     pub(crate) fn code(&self) -> StatusCode {
         self.code
@@ -285,6 +316,11 @@ impl ApiError {
     /// The reason, for programs.
     pub(crate) fn reason(&self) -> &'static str {
         self.reason
+    }
+
+    /// What programs tell it by, under `/v1`.
+    pub(crate) fn code_for_programs(&self) -> Option<&'static str> {
+        self.code_for_programs
     }
 
     /// The text, for people.
@@ -318,7 +354,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.code, Json(self.status())).into_response();
-        if let Some(seconds) = self.details.get("retryAfterSeconds").and_then(Value::as_u64) {
+        if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -21,7 +21,7 @@ use dropmate_api::roles;
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -33,6 +33,7 @@ use self::{
 };
 pub(crate) use self::{
     asked::Surface,
+    body::SMALL_BODY_MAX,
     compression::{Packable, packed_when_whole},
 };
 use crate::{
@@ -75,6 +76,8 @@ pub(crate) struct Bounds {
     requests: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     bodies: body::Budget,
+    /// Of requests without a token: apart, so that whoever holds them up holds up nobody else.
+    public_bodies: body::Budget,
 }
 
 impl Bounds {
@@ -83,6 +86,7 @@ impl Bounds {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             bodies: body::Budget::new(),
+            public_bodies: body::Budget::small(),
         }
     }
 }
@@ -121,7 +125,8 @@ impl Gateway {
         if let Some(admission) = &admission {
             parts.extensions.insert(admission.clone());
         }
-        let (body, _reserved) = body::read(&mut parts.headers, body, &self.bounds.bodies).await?;
+        let bodies = if asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
+        let (body, _reserved) = body::read(&mut parts.headers, body, bodies).await?;
         let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
         let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {
             Ok(Ok(response)) => response,
@@ -264,18 +269,24 @@ pub(crate) fn refused(refusal: &ApiError, surface: Surface) -> Response {
     if refusal.code() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dropmate\""));
     }
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     response
 }
 
 /// RFC 9457.
 fn problem(refusal: &ApiError) -> Response {
     let code = refusal.code();
-    let body = json!({
+    let mut body = json!({
         "type": "about:blank",
         "title": code.canonical_reason().unwrap_or("Error"),
         "status": code.as_u16(),
         "detail": refusal.message(),
     });
+    if let Some(code) = refusal.code_for_programs() {
+        body["code"] = code.into();
+    }
     (code, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 

@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod archive;
 pub mod args;
+mod auth;
 mod authenticate;
 mod body;
 pub mod bootstrap;
@@ -114,7 +115,9 @@ impl ControlPlane {
         let (store_of, clock) = (store.clone(), config.clock.clone());
         let jwts = Jwts { identity: identity.clone(), outside, store: store_of, clock };
         let authenticator = Authenticator::new(tokens, Some(jwts));
-        Ok(Self::over(store, Some(identity), config.clock, authenticator, Some(Arc::new(edge))).await)
+        let mut plane = Self::over(store, Some(identity), config.clock, authenticator, Some(Arc::new(edge))).await;
+        plane.state.open_registration = config.open_registration;
+        Ok(plane)
     }
 
     async fn over(
@@ -130,7 +133,7 @@ impl ControlPlane {
         store.metrics().register(&mut registry);
         let shutdown = CancellationToken::new();
         let members = Directory::follow(&store, shutdown.clone()).await;
-        let state = AppState { store, identity, authenticator, members, clock, shutdown };
+        let state = AppState { store, identity, authenticator, members, open_registration: false, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -205,6 +208,7 @@ impl ControlPlane {
         let edge = self.edge.clone().context("a control plane in memory has no ports")?;
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
+        tokio::spawn(auth::sweep(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {

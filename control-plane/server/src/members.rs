@@ -260,4 +260,3 @@ async fn change(
         }
     }
     Err(ApiError::modified(kind, member))
-}

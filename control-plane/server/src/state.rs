@@ -14,6 +14,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
+    /// Whether anybody may become a user (`--open-registration`).
+    pub(crate) open_registration: bool,
     /// Knows callers by their tokens.
     pub(crate) authenticator: Authenticator,
     /// Who is a member of what.

@@ -8,6 +8,8 @@ mod apply;
 mod archive;
 #[path = "it/authorization.rs"]
 mod authorization;
+#[path = "it/auth.rs"]
+mod auth;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/certificates.rs"]
