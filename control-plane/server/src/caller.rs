@@ -1,5 +1,7 @@
 //! Who calls: put on every request by the gateway once it knows, and read by the verbs.
 
+use std::net::IpAddr;
+
 use dropmate_api::roles;
 
 /// An authenticated caller, a request extension.
@@ -24,6 +26,11 @@ impl Caller {
         Self { user: user.to_owned(), groups: roles::groups(user), ..Self::default() }
     }
 }
+
+/// The address a request came from, a request extension: set from the accepted socket, and then by the gateway to what a
+/// trusted proxy says (`--trusted-proxies`). Absent in process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// The request's id, a request extension; it goes into the log line and the revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -272,6 +272,11 @@ impl ApiError {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", message)
     }
 
+    /// After how many seconds to try again, if that is known.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.details.get("retryAfterSeconds").and_then(Value::as_u64)
+    }
+
     /// The HTTP status code.
     pub(crate) fn code(&self) -> StatusCode {
         self.code
@@ -313,7 +318,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.code, Json(self.status())).into_response();
-        if let Some(seconds) = self.details.get("retryAfterSeconds").and_then(Value::as_u64) {
+        if let Some(seconds) = self.retry_after_seconds() {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response

@@ -20,24 +20,23 @@ use axum::{
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    request::Parts,
 };
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use self::{
-    asked::Asked,
-    observed::{Cut, Observed, Record},
-};
+use self::observed::{Cut, Observed, Record};
 pub(crate) use self::{
     asked::Surface,
     compression::{Packable, packed_when_whole},
 };
 use crate::{
-    caller::{Caller, RequestId},
+    caller::{Caller, ClientAddress, RequestId},
     error::ApiError,
     form::{self, Form},
+    limits::{RateLimits, Standing},
     metrics::Metrics,
     serve::HEADERS_MAX,
     tokens::{Session, Tokens},
@@ -90,6 +89,7 @@ impl Bounds {
 pub(crate) struct Gateway {
     pub(crate) authentication: Authentication,
     pub(crate) bounds: Bounds,
+    pub(crate) limits: RateLimits,
     pub(crate) metrics: Metrics,
 }
 
@@ -102,9 +102,9 @@ impl Gateway {
             .layer(middleware::from_fn_with_state(self, handle))
     }
 
-    async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
+    async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let admitted = self.admit(&parts.headers, asked);
+        let admitted = self.known(&mut parts, record).and_then(|()| self.admit(&parts.headers, record));
         let (session, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -120,7 +120,7 @@ impl Gateway {
         let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
-                tracing::error!(route = asked.route, "a request's handler panicked");
+                tracing::error!(route = record.asked.route, "a request's handler panicked");
                 return Err(ApiError::internal("the request could not be completed"));
             }
             Err(_elapsed) => {
@@ -130,12 +130,37 @@ impl Gateway {
         Ok(Answer { response, session, permit })
     }
 
-    /// Everything that is decided before a byte of the body is read.
-    fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
-        if headers.len() > HEADERS_MAX {
+    /// Where the request came from, and whether not too many do.
+    fn known(&self, parts: &mut Parts, record: &mut Record) -> Result<(), ApiError> {
+        if parts.headers.len() > HEADERS_MAX {
             return Err(ApiError::headers_too_large(HEADERS_MAX));
         }
-        if asked.public {
+        let Some(ClientAddress(peer)) = parts.extensions.get().copied() else { return Ok(()) };
+        let address = self.limits.client(peer, &parts.headers);
+        parts.extensions.insert(ClientAddress(address));
+        record.address = Some(address);
+        self.counted(self.limits.address(address, parts.uri.path()), record)
+    }
+
+    /// What a limit says, for the record and, if it is a no, for the client.
+    fn counted(&self, outcome: Result<Option<Standing>, Standing>, record: &mut Record) -> Result<(), ApiError> {
+        let (standing, refused) = match outcome {
+            Ok(standing) => (standing, None),
+            Err(standing) => {
+                self.metrics.limited(standing.class());
+                let who = if standing.class() == "caller" { "this caller" } else { "this address" };
+                let refusal =
+                    ApiError::too_many_requests(format!("too many requests by {who}"), standing.retry_after());
+                (Some(standing), Some(refusal))
+            }
+        };
+        record.standing = Standing::scarcest(standing, record.standing.take());
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Everything else that is decided before a byte of the body is read.
+    fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
+        if record.asked.public {
             return Ok((None, None));
         }
         let session = match &self.authentication {
@@ -145,6 +170,11 @@ impl Gateway {
                 .map(Admitted::Token)
                 .ok_or_else(ApiError::unauthorized)?,
         };
+        record.caller.clone_from(&session.caller().user);
+        if let Admitted::Token(session) = &session {
+            self.counted(self.limits.caller(&session.caller.user), record)?;
+        }
+        let asked = &record.asked;
         asked.authorize(session.caller())?;
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
@@ -190,7 +220,7 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     // From here on the request is told about, also if its client goes away and this future is dropped.
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
     let form = Form::wanted(request.uri(), request.headers());
-    let outcome = gateway.answer(request, next, &record.asked).await;
+    let outcome = gateway.answer(request, next, &mut record).await;
     let (response, session) = match outcome {
         Ok(Answer { response, session, permit }) => {
             record.permit = permit;
@@ -198,9 +228,6 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
         }
         Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None),
     };
-    if let Some(session) = &session {
-        record.caller.clone_from(&session.caller().user);
-    }
     record.status = response.status();
     let cut = match session {
         Some(Admitted::Token(session)) if record.asked.watch => Cut::when(session.ended()),
@@ -210,6 +237,9 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let (mut head, body) = response.into_parts();
     if let Ok(id) = HeaderValue::from_str(&record.request_id) {
         head.headers.insert(REQUEST_ID.clone(), id);
+    }
+    if let Some(standing) = record.standing.take() {
+        standing.tell(&mut head.headers);
     }
     if !head.headers.contains_key(CACHE_CONTROL) {
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -225,6 +255,9 @@ pub(crate) fn refused(refusal: &ApiError, surface: Surface) -> Response {
     };
     if refusal.code() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"dropmate\""));
+    }
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -288,7 +321,7 @@ mod tests {
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
-        Gateway { authentication, bounds, metrics: Metrics::new() }.around(routes)
+        Gateway { authentication, bounds, limits: RateLimits::none(), metrics: Metrics::new() }.around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

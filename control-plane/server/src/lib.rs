@@ -22,6 +22,7 @@ mod garbage;
 mod gateway;
 mod history;
 mod kubeconfig;
+mod limits;
 mod metrics;
 pub mod migrations;
 mod namespaces;
@@ -51,7 +52,7 @@ use anyhow::Context;
 pub use args::{Args, Config};
 use axum::Router;
 pub use bootstrap::bootstrap;
-pub use caller::Caller;
+pub use caller::{Caller, ClientAddress};
 use dropmate_api::Clock;
 use dropmate_identity::Identity;
 use dropmate_sql::OpenError;
@@ -63,6 +64,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
+    limits::RateLimits,
     metrics::Metrics,
     state::AppState,
     tokens::Tokens,
@@ -74,6 +76,7 @@ pub struct ControlPlane {
     state: AppState,
     tokens: Tokens,
     bounds: Bounds,
+    limits: RateLimits,
     metrics: Metrics,
     registry: Arc<Mutex<Registry>>,
     /// `None` in memory: nothing is kept and nothing listens.
@@ -91,7 +94,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        Self::over(store, None, clock, Tokens::none(), None).await
+        Self::over(store, None, clock, Tokens::none(), RateLimits::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
@@ -103,7 +106,8 @@ impl ControlPlane {
         let system = config.clock.clone();
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
-        Ok(Self::over(store, Some(identity), config.clock, tokens, Some(Arc::new(edge))).await)
+        let limits = RateLimits::new(config.rates);
+        Ok(Self::over(store, Some(identity), config.clock, tokens, limits, Some(Arc::new(edge))).await)
     }
 
     async fn over(
@@ -111,6 +115,7 @@ impl ControlPlane {
         identity: Option<Identity>,
         clock: Clock,
         tokens: Tokens,
+        limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
         let metrics = Metrics::new();
@@ -129,7 +134,7 @@ impl ControlPlane {
         let garbage = garbage::Metrics::default();
         garbage.register(&mut registry);
         tokio::spawn(garbage::run(state.clone(), garbage));
-        Self { state, tokens, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
+        Self { state, tokens, bounds: Bounds::new(), limits, metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
     /// Adds the metrics of what runs in this process beside the control plane (an agent) to `/metrics` of the admin port.
@@ -161,7 +166,13 @@ impl ControlPlane {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
             .merge(admin::tasks(self.state.clone()));
-        Gateway { authentication, bounds: self.bounds.clone(), metrics: self.metrics.clone() }.around(routes)
+        Gateway {
+            authentication,
+            bounds: self.bounds.clone(),
+            limits: self.limits.clone(),
+            metrics: self.metrics.clone(),
+        }
+        .around(routes)
     }
 
     /// The bound `https://ADDRESS:PORT`; `None` in memory.
@@ -186,6 +197,7 @@ impl ControlPlane {
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
         tokio::spawn(self.tokens.clone().follow(self.state.shutdown.clone()));
+        tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

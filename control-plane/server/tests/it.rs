@@ -36,6 +36,8 @@ mod kubectl_apply;
 mod kubectl_cascade;
 #[path = "it/kubectl_verbs.rs"]
 mod kubectl_verbs;
+#[path = "it/limits.rs"]
+mod limits;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]
