@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, gateway::no_such_task, history, state::AppState};
+use crate::{archive, audit, gateway::no_such_task, history, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -50,6 +50,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
+        .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
+        .route("/audit", get(audit::of_everything))
         .route("/revisions", get(history::revision_at))
         .fallback(no_such_task)
         .with_state(state);

@@ -9,7 +9,8 @@ use std::{
 use dropmate_api::Clock;
 use http::Uri;
 
-use crate::limits::{self, Allowed, Rate};
+pub use crate::limits::Rate;
+use crate::limits::{self, Allowed};
 
 /// Where `/metrics` and the detailed probes are found unless `--admin-listen` says otherwise.
 pub const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7450);

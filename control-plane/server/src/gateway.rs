@@ -17,10 +17,11 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use dropmate_api::Clock;
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
     request::Parts,
 };
 use serde_json::json;
@@ -33,6 +34,7 @@ pub(crate) use self::{
     compression::{Packable, packed_when_whole},
 };
 use crate::{
+    audit::{self, Audit, Seen},
     caller::{Caller, ClientAddress, RequestId},
     error::ApiError,
     form::{self, Form},
@@ -90,6 +92,8 @@ pub(crate) struct Gateway {
     pub(crate) authentication: Authentication,
     pub(crate) bounds: Bounds,
     pub(crate) limits: RateLimits,
+    /// Where refused and sensitive requests are noted, and by which clock; `None` in tests of the gateway alone.
+    pub(crate) audit: Option<(Audit, Clock)>,
     pub(crate) metrics: Metrics,
 }
 
@@ -219,8 +223,14 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let in_process = matches!(gateway.authentication, Authentication::Fixed(_));
     // From here on the request is told about, also if its client goes away and this future is dropped.
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
+    let asked = audit::Asked {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        client: request.headers().get(USER_AGENT).cloned(),
+    };
     let form = Form::wanted(request.uri(), request.headers());
     let outcome = gateway.answer(request, next, &mut record).await;
+    let refused_here = outcome.is_err();
     let (response, session) = match outcome {
         Ok(Answer { response, session, permit }) => {
             record.permit = permit;
@@ -229,6 +239,19 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
         Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None),
     };
     record.status = response.status();
+    if let Some((audit, clock)) = &gateway.audit {
+        audit.saw(&Seen {
+            asked: &asked,
+            info: record.asked.info.as_ref(),
+            caller: &record.caller,
+            address: record.address,
+            request_id: &record.request_id,
+            status: record.status,
+            refused: refused_here,
+            in_process,
+            at: clock.system_now(),
+        });
+    }
     let cut = match session {
         Some(Admitted::Token(session)) if record.asked.watch => Cut::when(session.ended()),
         _ if record.asked.watch => Cut::never(),
@@ -321,7 +344,8 @@ mod tests {
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
-        Gateway { authentication, bounds, limits: RateLimits::none(), metrics: Metrics::new() }.around(routes)
+        Gateway { authentication, bounds, limits: RateLimits::none(), audit: None, metrics: Metrics::new() }
+            .around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod archive;
 pub mod args;
+mod audit;
 mod body;
 pub mod bootstrap;
 pub mod caller;
@@ -62,6 +63,7 @@ pub use tls::install_crypto_provider;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Audit,
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
@@ -122,7 +124,10 @@ impl ControlPlane {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
-        let state = AppState { store, identity, clock, shutdown: CancellationToken::new() };
+        let shutdown = CancellationToken::new();
+        let audit = Audit::start(store.clone(), shutdown.clone());
+        audit.register(&mut registry);
+        let state = AppState { store, identity, audit, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -170,6 +175,7 @@ impl ControlPlane {
             authentication,
             bounds: self.bounds.clone(),
             limits: self.limits.clone(),
+            audit: Some((self.state.audit.clone(), self.state.clock.clone())),
             metrics: self.metrics.clone(),
         }
         .around(routes)

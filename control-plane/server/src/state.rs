@@ -5,6 +5,8 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Audit;
+
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct AppState {
@@ -12,6 +14,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
+    /// Where requests are noted that change no object.
+    pub(crate) audit: Audit,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

@@ -6,6 +6,8 @@
 mod apply;
 #[path = "it/archive.rs"]
 mod archive;
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/certificates.rs"]
