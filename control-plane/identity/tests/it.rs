@@ -4,9 +4,9 @@
 
 #[path = "it/fixture.rs"]
 mod fixture;
+#[path = "it/people.rs"]
+mod people;
 #[path = "it/secrets.rs"]
 mod secrets;
 #[path = "it/tokens.rs"]
 mod tokens;
-#[path = "it/people.rs"]
-mod people;

@@ -10,14 +10,14 @@ use axum::{
     Json, Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{delete, get, post, put},
 };
 use dropmate_store::{At, Key};
 use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, auth, gateway::no_such_task, history, identity, me, state::AppState};
+use crate::{archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -42,9 +42,17 @@ pub(crate) fn probes(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// What anybody may read: how our tokens are checked.
+pub(crate) fn well_known(state: AppState) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(identity::keys::jwks))
+        .route("/.well-known/openid-configuration", get(identity::keys::configuration))
+        .with_state(state)
+}
+
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
-    let tasks = identity::tasks()
+    let tasks = Router::new()
         .route("/clock", get(clock))
         .route("/me", get(me::me))
         .route("/auth/login", post(auth::login))
@@ -64,10 +72,16 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/users/{email}/totp", delete(auth::remove_totp_of))
         .route("/users/{email}/sessions", delete(auth::end_sessions))
         .route("/namespaces/{namespace}/members/{name}/invitation", post(auth::invite))
+        .route("/keys/rotate", post(identity::keys::rotate))
+        .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
+        .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
+        .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
+        .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
+        .route("/audit", get(audit::of_everything))
         .route("/revisions", get(history::revision_at))
         .fallback(no_such_task)
         .with_state(state);

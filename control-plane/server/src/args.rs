@@ -9,6 +9,9 @@ use std::{
 use dropmate_api::Clock;
 use http::Uri;
 
+pub use crate::limits::Rate;
+use crate::limits::{self, Allowed};
+
 /// Where `/metrics` and the detailed probes are found unless `--admin-listen` says otherwise.
 pub const ADMIN_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7450);
 
@@ -54,6 +57,22 @@ pub struct Args {
     /// Let anybody become a user; without roles, until somebody gives them one
     #[arg(long, env = "DROPMATE_OPEN_REGISTRATION", value_parser = clap::builder::FalseyValueParser::new())]
     pub open_registration: bool,
+
+    /// Proxies whose X-Forwarded-For counts, as networks or addresses
+    #[arg(long, env = "DROPMATE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<String>,
+
+    /// Requests a second from one caller, and how many at once after a rest; 0 is no limit
+    #[arg(long, env = "DROPMATE_RATE_LIMIT_CALLER", value_name = "PER_SECOND[:BURST]", default_value = "1000:2000")]
+    pub rate_limit_caller: Rate,
+
+    /// Requests a second from one client address (of IPv6: one /64)
+    #[arg(long, env = "DROPMATE_RATE_LIMIT_ADDRESS", value_name = "PER_SECOND[:BURST]", default_value = "2000:4000")]
+    pub rate_limit_address: Rate,
+
+    /// Requests a second to /v1/auth/ from one client address: what tries passwords and one-time links
+    #[arg(long, env = "DROPMATE_RATE_LIMIT_AUTH", value_name = "PER_SECOND[:BURST]", default_value = "20:100")]
+    pub rate_limit_auth: Rate,
 
     /// Static callers, one `sha256(token),user` a line, re-read on change [default: tokens.csv in the data dir]
     #[arg(long, env = "DROPMATE_TOKEN_AUTH_FILE", value_name = "FILE")]
@@ -207,6 +226,9 @@ pub enum ConfigError {
     /// `--public-url` cannot be used.
     #[error("--public-url: {0:?} is not of the form https://HOST[:PORT]")]
     PublicUrl(String),
+    /// A proxy that is no network.
+    #[error("--trusted-proxies: {0:?} is neither a network like 10.0.0.0/8 nor an address")]
+    Proxy(String),
     /// A name that no certificate can carry.
     #[error("--tls-san: {0:?} is neither a host name nor an address")]
     San(String),
@@ -231,6 +253,7 @@ pub struct Config {
     pub(crate) token_auth_file: Option<PathBuf>,
     pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) oidc: Option<OidcConfig>,
+    pub(crate) rates: Allowed,
     pub(crate) clock: Clock,
 }
 
@@ -287,6 +310,15 @@ impl Config {
             (Some(cert), Some(key)) => TlsSource::Files { cert, key },
             _ => TlsSource::Own { sans: sans(args.tls_san, &args.listen, public_url.as_ref())? },
         };
+        // An empty environment variable gives one empty name.
+        let proxies = args.trusted_proxies.iter().filter(|text| !text.trim().is_empty());
+        let proxy = |text: &String| limits::network(text).ok_or_else(|| ConfigError::Proxy(text.clone()));
+        let rates = Allowed {
+            caller: args.rate_limit_caller,
+            address: args.rate_limit_address,
+            auth: args.rate_limit_auth,
+            trusted_proxies: proxies.map(proxy).collect::<Result<_, _>>()?,
+        };
         Ok(Self {
             listen: args.listen,
             plain_listen: args.plain_listen,
@@ -300,6 +332,7 @@ impl Config {
             token_auth_file: args.token_auth_file,
             secrets_key_file: args.secrets_key_file.filter(|file| !file.as_os_str().is_empty()),
             oidc: args.oidc.checked()?,
+            rates,
             clock,
         })
     }
@@ -407,9 +440,18 @@ mod tests {
     #[case::redis(&["--redis-url", "redis://cache"])]
     #[case::path_in_url(&["--public-url", "https://example.com/dropmate"])]
     #[case::no_scheme(&["--public-url", "example.com"])]
+    #[case::not_a_network(&["--trusted-proxies", "10.0.0.0/8,proxy"])]
     #[case::not_a_name(&["--tls-san", "two words"])]
     fn senseless_flags_are_refused(#[case] flags: &[&str]) {
         assert!(config(flags).is_err());
+    }
+
+    #[test]
+    fn the_limits_are_on_unless_they_are_turned_off() {
+        let rates = config(&[]).unwrap().rates;
+        assert_eq!(rates.caller.to_string(), "1000:2000");
+        let rates = config(&["--rate-limit-caller", "0", "--trusted-proxies", "10.0.0.0/8,192.0.2.1"]).unwrap().rates;
+        assert_eq!((rates.caller, rates.trusted_proxies.len()), (Rate::default(), 2));
     }
 
     #[test]

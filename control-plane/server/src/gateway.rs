@@ -17,30 +17,30 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use dropmate_api::roles;
+use dropmate_api::{Clock, roles};
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE},
+    request::Parts,
 };
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use self::{
-    asked::Asked,
-    observed::{Cut, Observed, Record},
-};
+use self::observed::{Cut, Observed, Record};
 pub(crate) use self::{
     asked::Surface,
     body::SMALL_BODY_MAX,
     compression::{Packable, packed_when_whole},
 };
 use crate::{
+    audit::{self, Audit, Seen},
     authenticate::{Authenticator, Session},
-    caller::{Admission, Caller, RequestId},
+    caller::{Admission, Caller, ClientAddress, RequestId},
     error::ApiError,
     form::{self, Form},
+    limits::{RateLimits, Standing},
     members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
@@ -97,6 +97,9 @@ pub(crate) struct Gateway {
     pub(crate) authentication: Authentication,
     pub(crate) members: Directory,
     pub(crate) bounds: Bounds,
+    pub(crate) limits: RateLimits,
+    /// Where refused and sensitive requests are noted, and by which clock; `None` in tests of the gateway alone.
+    pub(crate) audit: Option<(Audit, Clock)>,
     pub(crate) metrics: Metrics,
 }
 
@@ -109,9 +112,12 @@ impl Gateway {
             .layer(middleware::from_fn_with_state(self, handle))
     }
 
-    async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
+    async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let admitted = self.admit(&parts.headers, asked).await;
+        let admitted = match self.known(&mut parts, record) {
+            Ok(()) => self.admit(&parts.headers, record).await,
+            Err(refusal) => Err(refusal),
+        };
         let (session, admission, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -125,13 +131,13 @@ impl Gateway {
         if let Some(admission) = &admission {
             parts.extensions.insert(admission.clone());
         }
-        let bodies = if asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
+        let bodies = if record.asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
         let (body, _reserved) = body::read(&mut parts.headers, body, bodies).await?;
         let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
         let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {
             Ok(Ok(response)) => response,
             Ok(Err(_panic)) => {
-                tracing::error!(route = asked.route, "a request's handler panicked");
+                tracing::error!(route = record.asked.route, "a request's handler panicked");
                 return Err(ApiError::internal("the request could not be completed"));
             }
             Err(_elapsed) => {
@@ -141,12 +147,37 @@ impl Gateway {
         Ok(Answer { response, session, admission, permit })
     }
 
-    /// Everything that is decided before a byte of the body is read.
-    async fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<Admittance, ApiError> {
-        if headers.len() > HEADERS_MAX {
+    /// Where the request came from, and whether not too many do.
+    fn known(&self, parts: &mut Parts, record: &mut Record) -> Result<(), ApiError> {
+        if parts.headers.len() > HEADERS_MAX {
             return Err(ApiError::headers_too_large(HEADERS_MAX));
         }
-        if asked.public {
+        let Some(ClientAddress(peer)) = parts.extensions.get().copied() else { return Ok(()) };
+        let address = self.limits.client(peer, &parts.headers);
+        parts.extensions.insert(ClientAddress(address));
+        record.address = Some(address);
+        self.counted(self.limits.address(address, parts.uri.path()), record)
+    }
+
+    /// What a limit says, for the record and, if it is a no, for the client.
+    fn counted(&self, outcome: Result<Option<Standing>, Standing>, record: &mut Record) -> Result<(), ApiError> {
+        let (standing, refused) = match outcome {
+            Ok(standing) => (standing, None),
+            Err(standing) => {
+                self.metrics.limited(standing.class());
+                let who = if standing.class() == "caller" { "this caller" } else { "this address" };
+                let refusal =
+                    ApiError::too_many_requests(format!("too many requests by {who}"), standing.retry_after());
+                (Some(standing), Some(refusal))
+            }
+        };
+        record.standing = Standing::scarcest(standing, record.standing.take());
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Everything else that is decided before a byte of the body is read.
+    async fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<Admittance, ApiError> {
+        if record.asked.public {
             return Ok((None, None, None));
         }
         let session = match &self.authentication {
@@ -156,6 +187,11 @@ impl Gateway {
                 Admitted::Token(authenticator.authenticate(token).await?)
             }
         };
+        record.caller.clone_from(&session.caller().user);
+        if let Admitted::Token(session) = &session {
+            self.counted(self.limits.caller(&session.caller.user), record)?;
+        }
+        let asked = &record.asked;
         let admission = asked.authorize(session.caller(), self.members.grants(session.caller()))?;
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
@@ -232,8 +268,14 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let in_process = matches!(gateway.authentication, Authentication::Fixed(_));
     // From here on the request is told about, also if its client goes away and this future is dropped.
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
+    let asked = audit::Asked {
+        method: request.method().clone(),
+        uri: request.uri().clone(),
+        client: request.headers().get(USER_AGENT).cloned(),
+    };
     let form = Form::wanted(request.uri(), request.headers());
-    let outcome = gateway.answer(request, next, &record.asked).await;
+    let outcome = gateway.answer(request, next, &mut record).await;
+    let refused_here = outcome.is_err();
     let (response, session, admission) = match outcome {
         Ok(Answer { response, session, admission, permit }) => {
             record.permit = permit;
@@ -241,10 +283,20 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
         }
         Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None, None),
     };
-    if let Some(session) = &session {
-        record.caller.clone_from(&session.caller().user);
-    }
     record.status = response.status();
+    if let Some((audit, clock)) = &gateway.audit {
+        audit.saw(&Seen {
+            asked: &asked,
+            info: record.asked.info.as_ref(),
+            caller: &record.caller,
+            address: record.address,
+            request_id: &record.request_id,
+            status: record.status,
+            refused: refused_here,
+            in_process,
+            at: clock.system_now(),
+        });
+    }
     let cut = match session {
         Some(session) if record.asked.watch => Cut::when(gateway.ended(session, admission)),
         _ if record.asked.watch => Cut::never(),
@@ -253,6 +305,9 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let (mut head, body) = response.into_parts();
     if let Ok(id) = HeaderValue::from_str(&record.request_id) {
         head.headers.insert(REQUEST_ID.clone(), id);
+    }
+    if let Some(standing) = record.standing.take() {
+        standing.tell(&mut head.headers);
     }
     if !head.headers.contains_key(CACHE_CONTROL) {
         head.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -339,7 +394,8 @@ mod tests {
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
         let members = Directory::default();
-        Gateway { authentication, members, bounds, metrics: Metrics::new() }.around(routes)
+        let limits = RateLimits::none();
+        Gateway { authentication, members, bounds, limits, audit: None, metrics: Metrics::new() }.around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

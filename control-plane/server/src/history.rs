@@ -131,12 +131,13 @@ async fn changes_of(
     Ok(Json(json!({"items": items, "next": next})).into_response())
 }
 
-fn size(entry: &Entry) -> usize {
+/// The bytes of the bodies that an entry comes with.
+pub(crate) fn size(entry: &Entry) -> usize {
     entry.event.object.body.len() + entry.event.previous.as_ref().map_or(0, |previous| previous.body.len())
 }
 
 /// A change, with what it changed where that can be told.
-fn item(kind: &Kind, entry: &Entry, floor: Revision) -> Result<Value> {
+pub(crate) fn item(kind: &Kind, entry: &Entry, floor: Revision) -> Result<Value> {
     let event = &entry.event;
     let change = match &event.previous {
         _ if event.deleted => "deleted",

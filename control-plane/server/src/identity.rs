@@ -1,22 +1,19 @@
 //! Identity in the task API: the public keys and their rotation, the tokens of service accounts, secrets.
 
-mod keys;
-mod secrets;
+pub(crate) mod keys;
+pub(crate) mod secrets;
 mod service_accounts;
 
-use axum::{
-    Router,
-    response::Response,
-    routing::{delete, get, post},
-};
-use dropmate_api::roles::OPERATOR;
+use std::sync::Arc;
+
+use axum::response::Response;
 use dropmate_identity::Identity;
 use dropmate_store::{At, Object};
 use serde_json::Value;
-use std::sync::Arc;
+
+pub(crate) use self::service_accounts::revoke_tokens;
 
 use crate::{
-    caller::Caller,
     error::{ApiError, Result},
     gateway::{Surface, refused},
     object::text,
@@ -24,33 +21,9 @@ use crate::{
     state::AppState,
 };
 
-/// What anybody may read: how our tokens are checked.
-pub(crate) fn well_known(state: AppState) -> Router {
-    Router::new()
-        .route("/.well-known/jwks.json", get(keys::jwks))
-        .route("/.well-known/openid-configuration", get(keys::configuration))
-        .with_state(state)
-}
-
-/// The routes under `/v1`.
-pub(crate) fn tasks() -> Router<AppState> {
-    Router::new()
-        .route("/keys/rotate", post(keys::rotate))
-        .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(service_accounts::revoke_tokens))
-        .route("/namespaces/{namespace}/secrets", get(secrets::list))
-        .route("/namespaces/{namespace}/secrets/{name}", axum::routing::put(secrets::put).delete(secrets::delete))
-}
-
 /// The service; in memory there is none.
 fn of(state: &AppState) -> Result<&Identity> {
     state.identity.as_ref().ok_or_else(|| ApiError::unavailable("this control plane keeps no identities"))
-}
-
-fn operator_only(caller: &Caller) -> Result<()> {
-    if caller.user == OPERATOR {
-        return Ok(());
-    }
-    Err(ApiError::forbidden_path(format!("User {:?} may not do that: only the operator may", caller.user)))
 }
 
 /// The namespace, if it is there and stays.

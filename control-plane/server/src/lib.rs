@@ -6,6 +6,7 @@ mod accept;
 mod admin;
 mod archive;
 pub mod args;
+mod audit;
 mod auth;
 mod authenticate;
 mod body;
@@ -25,6 +26,7 @@ mod gateway;
 mod history;
 mod identity;
 mod kubeconfig;
+mod limits;
 mod me;
 mod members;
 mod metrics;
@@ -57,7 +59,7 @@ use anyhow::Context;
 pub use args::{Args, Config};
 use axum::Router;
 pub use bootstrap::bootstrap;
-pub use caller::Caller;
+pub use caller::{Caller, ClientAddress};
 use dropmate_api::Clock;
 use dropmate_identity::Identity;
 use dropmate_sql::OpenError;
@@ -67,9 +69,11 @@ pub use tls::install_crypto_provider;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::Audit,
     authenticate::{Authenticator, Jwts},
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
+    limits::RateLimits,
     members::Directory,
     metrics::Metrics,
     state::AppState,
@@ -81,6 +85,7 @@ use crate::{
 pub struct ControlPlane {
     state: AppState,
     bounds: Bounds,
+    limits: RateLimits,
     metrics: Metrics,
     registry: Arc<Mutex<Registry>>,
     /// `None` in memory: nothing is kept and nothing listens.
@@ -98,7 +103,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        Self::over(store, None, clock, Authenticator::new(Tokens::none(), None), None).await
+        Self::over(store, None, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
@@ -115,7 +120,9 @@ impl ControlPlane {
         let (store_of, clock) = (store.clone(), config.clock.clone());
         let jwts = Jwts { identity: identity.clone(), outside, store: store_of, clock };
         let authenticator = Authenticator::new(tokens, Some(jwts));
-        let mut plane = Self::over(store, Some(identity), config.clock, authenticator, Some(Arc::new(edge))).await;
+        let limits = RateLimits::new(config.rates);
+        let edge = Some(Arc::new(edge));
+        let mut plane = Self::over(store, Some(identity), config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
         Ok(plane)
     }
@@ -125,6 +132,7 @@ impl ControlPlane {
         identity: Option<Identity>,
         clock: Clock,
         authenticator: Authenticator,
+        limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
         let metrics = Metrics::new();
@@ -133,7 +141,10 @@ impl ControlPlane {
         store.metrics().register(&mut registry);
         let shutdown = CancellationToken::new();
         let members = Directory::follow(&store, shutdown.clone()).await;
-        let state = AppState { store, identity, authenticator, members, open_registration: false, clock, shutdown };
+        let audit = Audit::start(store.clone(), shutdown.clone());
+        audit.register(&mut registry);
+        let state =
+            AppState { store, identity, authenticator, members, audit, open_registration: false, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -145,7 +156,7 @@ impl ControlPlane {
         let garbage = garbage::Metrics::default();
         garbage.register(&mut registry);
         tokio::spawn(garbage::run(state.clone(), garbage));
-        Self { state, bounds: Bounds::new(), metrics, registry: Arc::new(Mutex::new(registry)), edge }
+        Self { state, bounds: Bounds::new(), limits, metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
     /// Adds the metrics of what runs in this process beside the control plane (an agent) to `/metrics` of the admin port.
@@ -181,10 +192,17 @@ impl ControlPlane {
     fn router_for(&self, authentication: Authentication) -> Router {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
-            .merge(identity::well_known(self.state.clone()))
+            .merge(admin::well_known(self.state.clone()))
             .merge(admin::tasks(self.state.clone()));
-        let (members, bounds, metrics) = (self.state.members.clone(), self.bounds.clone(), self.metrics.clone());
-        Gateway { authentication, members, bounds, metrics }.around(routes)
+        Gateway {
+            authentication,
+            members: self.state.members.clone(),
+            bounds: self.bounds.clone(),
+            limits: self.limits.clone(),
+            audit: Some((self.state.audit.clone(), self.state.clock.clone())),
+            metrics: self.metrics.clone(),
+        }
+        .around(routes)
     }
 
     /// The bound `https://ADDRESS:PORT`; `None` in memory.
@@ -210,6 +228,7 @@ impl ControlPlane {
         let _ends = self.state.shutdown.clone().drop_guard();
         tokio::spawn(auth::sweep(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
+        tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -260,3 +260,4 @@ async fn change(
         }
     }
     Err(ApiError::modified(kind, member))
+}

@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     /// Open connections.
     pub(crate) connections: Gauge,
     closed: Family<Closed, Counter>,
+    limited: Family<Limited, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -43,6 +44,11 @@ struct Closed {
     reason: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Limited {
+    limit: &'static str,
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         Self {
@@ -52,6 +58,7 @@ impl Metrics {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             closed: Family::default(),
+            limited: Family::default(),
         }
     }
 
@@ -69,6 +76,11 @@ impl Metrics {
             "Connections that the server refused or closed, by reason",
             self.closed.clone(),
         );
+        registry.register(
+            "dropmate_server_requests_limited",
+            "Requests refused for their number, by limit",
+            self.limited.clone(),
+        );
     }
 
     /// A request was answered to its end. `duration` is left out for watches, which last as long as they last.
@@ -79,6 +91,11 @@ impl Metrics {
             self.duration.get_or_create(&asked).observe(duration.as_secs_f64());
         }
         self.requests.get_or_create(&Served { verb, kind, code }).inc();
+    }
+
+    /// A request was one too many.
+    pub(crate) fn limited(&self, limit: &'static str) {
+        self.limited.get_or_create(&Limited { limit }).inc();
     }
 
     /// The server closed a connection by itself.

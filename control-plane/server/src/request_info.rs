@@ -194,7 +194,7 @@ fn wants_watch(uri: &Uri) -> bool {
 }
 
 /// Percent-decodes a path segment; what is no UTF-8 stays as it was, and then is nobody's name.
-fn decode(segment: &str) -> String {
+pub(crate) fn decode(segment: &str) -> String {
     let bytes = segment.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -1,6 +1,7 @@
 //! What is asked by creating it, and not kept: reviews, and tokens for service accounts. Which there are,
 //! `dropmate_api::registry::REVIEWS` says; discovery and documents read it too.
 
+mod access;
 mod token_request;
 
 use axum::{
@@ -10,7 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use dropmate_api::registry::{REVIEWS, Review};
+use dropmate_api::{
+    registry::{REVIEWS, Review},
+    roles::Grant,
+};
 use dropmate_identity::AUDIENCE;
 use http::{HeaderMap, StatusCode};
 use k8s_openapi::api::authentication::v1::TokenReview;
@@ -21,7 +25,7 @@ pub(crate) use self::token_request::request_token;
 use crate::{
     accept::{self, Representation},
     body,
-    caller::Caller,
+    caller::{Admission, Caller},
     error::{ApiError, Result},
     state::AppState,
 };
@@ -30,11 +34,13 @@ use crate::{
 pub(crate) fn routes() -> Router<AppState> {
     let in_cluster = REVIEWS.iter().filter(|review| review.plural().is_some());
     in_cluster.fold(Router::new(), |router, review| {
-        let create =
-            async move |State(state): State<AppState>,
-                        Extension(caller): Extension<Caller>,
-                        headers: HeaderMap,
-                        body: Body| { create(review, &state, &caller, &headers, body).await };
+        let create = async move |State(state): State<AppState>,
+                                 Extension(caller): Extension<Caller>,
+                                 Extension(admission): Extension<Admission>,
+                                 headers: HeaderMap,
+                                 body: Body| {
+            create(review, &state, (&caller, &admission.grants), &headers, body).await
+        };
         router.route(&review.path(), post(create))
     })
 }
@@ -42,7 +48,7 @@ pub(crate) fn routes() -> Router<AppState> {
 async fn create(
     review: &'static Review,
     state: &AppState,
-    caller: &Caller,
+    (caller, grants): (&Caller, &[Grant]),
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response> {
@@ -50,6 +56,8 @@ async fn create(
     let status = match review.kind {
         "SelfSubjectReview" => json!({"userInfo": user_info(caller)}),
         "TokenReview" => token_review(state, typed(review, &asked)?).await?,
+        "SelfSubjectAccessReview" => access::access(grants, &typed(review, &asked)?)?,
+        "SelfSubjectRulesReview" => access::rules(grants, &typed(review, &asked)?)?,
         _ => return Err(ApiError::no_such_path()),
     };
     Ok(answered(review, asked, status))

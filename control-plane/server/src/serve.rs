@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::metrics::Metrics;
+use crate::{caller::ClientAddress, metrics::Metrics};
 
 /// The bounds on connections. [`Limits::default`] is what runs; tests make them tighter.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +124,8 @@ async fn accept(port: Port, server: Server, connections: TaskTracker, abort: Can
                     server.metrics.closed("limit");
                     continue;
                 };
-                let serving = one(stream, port.tls.clone(), port.router.clone(), server.clone());
+                let client = ClientAddress(peer.ip());
+                let serving = one(stream, client, port.tls.clone(), port.router.clone(), server.clone());
                 let abort = abort.clone();
                 connections.spawn(async move {
                     let _slot = slot;
@@ -144,12 +145,12 @@ async fn accept(port: Port, server: Server, connections: TaskTracker, abort: Can
 }
 
 /// One connection from its first byte to its last.
-async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, server: Server) {
+async fn one(stream: TcpStream, peer: ClientAddress, tls: Option<Arc<ServerConfig>>, router: Router, server: Server) {
     // Answers are written whole; waiting to fill a packet would only delay watch events.
     let _ = stream.set_nodelay(true);
     let _counted = Counted::new(&server.metrics);
     let reason = match tls {
-        None => connection::http1(stream, router, &server).await,
+        None => connection::http1(stream, peer, router, &server).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             let handshake = tokio::select! {
@@ -165,9 +166,9 @@ async fn one(stream: TcpStream, tls: Option<Arc<ServerConfig>>, router: Router, 
                     None
                 }
                 Ok(Some(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                    connection::http2(stream, router, &server).await
+                    connection::http2(stream, peer, router, &server).await
                 }
-                Ok(Some(Ok(stream))) => connection::http1(stream, router, &server).await,
+                Ok(Some(Ok(stream))) => connection::http1(stream, peer, router, &server).await,
             }
         }
     };

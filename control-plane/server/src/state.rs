@@ -5,7 +5,7 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{authenticate::Authenticator, members::Directory};
+use crate::{audit::Audit, authenticate::Authenticator, members::Directory};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct AppState {
     pub(crate) authenticator: Authenticator,
     /// Who is a member of what.
     pub(crate) members: Directory,
+    /// Where requests are noted that change no object.
+    pub(crate) audit: Audit,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

@@ -6,10 +6,12 @@
 mod apply;
 #[path = "it/archive.rs"]
 mod archive;
-#[path = "it/authorization.rs"]
-mod authorization;
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/auth.rs"]
 mod auth;
+#[path = "it/authorization.rs"]
+mod authorization;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/certificates.rs"]
@@ -44,6 +46,8 @@ mod kubectl_cascade;
 mod kubectl_tokens;
 #[path = "it/kubectl_verbs.rs"]
 mod kubectl_verbs;
+#[path = "it/limits.rs"]
+mod limits;
 #[path = "it/lists.rs"]
 mod lists;
 #[path = "it/objects.rs"]

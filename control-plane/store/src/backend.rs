@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, error::Error, sync::Arc};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::{Archived, Entry, Key, Object, Revision, Scope, Write};
+use crate::{
+    Access, AccessPiece, Archived, AuditPage, AuditPiece, AuditQuery, Entry, Gone, Key, Object, Revision, Scope, Write,
+};
 
 /// Keeps the log. Several processes may share one: it checks expectations and guards itself, inside its transaction.
 #[async_trait]
@@ -54,8 +56,26 @@ pub trait Backend: Send + Sync + 'static {
         None
     }
 
-    /// Removes entries and raises the floors named, in one transaction.
-    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError>;
+    /// Takes entries out of the log, moves those to be kept to the audit, and raises the floors named, in one transaction.
+    async fn prune(&self, gone: &[Gone], floors: &Floors) -> Result<(), BackendError>;
+
+    /// The newest changes below a revision that are asked for, in the log and in the audit; fewer if there is
+    /// much to look through.
+    async fn audited(&self, query: &AuditQuery, page: AuditPage) -> Result<AuditPiece, BackendError>;
+
+    /// These entries, as far as they are in the log or in the audit, each with the one before it.
+    async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, BackendError>;
+
+    /// Notes requests for the audit.
+    async fn note_accesses(&self, accesses: &[Access]) -> Result<(), BackendError>;
+
+    /// The newest noted requests below an id that are asked for; fewer if there is much to look
+    /// through.
+    async fn accesses(&self, query: &AuditQuery, page: AuditPage) -> Result<AccessPiece, BackendError>;
+
+    /// Removes at most `limit` entries of the audit that came to their end before a time, and as many noted requests.
+    /// Returns how many went.
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError>;
 
     /// Releases what it holds; nothing is asked of it afterwards.
     async fn close(&self);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
 use crate::{
-    Actor, Archived, Entry, Event, Header, Key, Object, Revision,
+    Access, Actor, Archived, Entry, Event, Header, Key, Object, Revision,
     archive::{timestamp, unpack},
 };
 
@@ -80,6 +80,25 @@ where
         let body = unpack(self.get(5)?)?.into();
         let object = Object::new(self.key()?, self.get(3)?, self.revision(REVISION)?, body);
         Ok(Archived { object: Arc::new(object), at: timestamp(self.get(6)?)? })
+    }
+
+    /// `id, at, actor, address, client, request_id, verb, resource, namespace, name, outcome, code, count`.
+    pub(crate) fn access(&self) -> Result<(u64, Access), sqlx::Error> {
+        let access = Access {
+            at: timestamp(self.get(1)?)?,
+            actor: self.get(2)?,
+            address: self.get(3)?,
+            client: self.get(4)?,
+            request_id: self.get(5)?,
+            verb: self.get(6)?,
+            resource: self.get(7)?,
+            namespace: self.get(8)?,
+            name: self.get(9)?,
+            outcome: self.get(10)?,
+            code: self.get::<i64>(11)? as u16,
+            count: self.revision(12)?,
+        };
+        Ok((self.revision(0)?, access))
     }
 
     fn key(&self) -> Result<Key, sqlx::Error> {

@@ -1,13 +1,19 @@
 //! Removes history past its age or beyond its size. What is current stays, and so does the state at each resource's floor.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
-use crate::{BackendError, Floors, Header, Retention, Revision, store::Core};
+use crate::{BackendError, Floors, Gone, Header, Retention, Revision, store::Core};
 
 /// Entries judged and removed at once, so that writers wait for little.
 const CHUNK: usize = 1_000;
+/// Chunks of the audit that one run forgets at most: the next is a minute away.
+const FORGET_CHUNKS: usize = 100;
 
 /// Where compaction stands. Each class of resources (those with a retention of their own, and all others) ages at its
 /// own pace and is read through once.
@@ -33,6 +39,13 @@ impl Compaction {
             let is_old = |header: &Header| header.at <= cutoff || header.total <= too_long_ago;
             removed += self.run_class(core, retention, class, is_old).await?;
         }
+        if let Some(cutoff) = cutoff(now, retention.audit) {
+            for _ in 0..FORGET_CHUNKS {
+                if core.backend.forget_audit(cutoff, CHUNK).await? < CHUNK {
+                    break;
+                }
+            }
+        }
         Ok(removed)
     }
 
@@ -54,12 +67,12 @@ impl Compaction {
                 "" => !retention.resources.contains_key(&header.resource),
                 _ => header.resource == class,
             };
-            let (revisions, floors) = superseded(old.iter().filter(in_class).copied());
-            if !revisions.is_empty() {
+            let (gone, floors) = superseded(old.iter().filter(in_class).copied(), &retention.unaudited);
+            if !gone.is_empty() {
                 // Readers must see the floor before the entries below it are gone.
                 core.cache_mut().raise_floors(&floors);
-                core.backend.prune(&revisions, &floors).await?;
-                removed += revisions.len();
+                core.backend.prune(&gone, &floors).await?;
+                removed += gone.len();
             }
             self.read.insert(class.to_owned(), last.revision);
             if old.len() < CHUNK {
@@ -70,21 +83,24 @@ impl Compaction {
 }
 
 /// What an old entry makes superfluous: the one before it, and itself if it is a deletion. Only these move the floor.
-fn superseded<'a>(old: impl Iterator<Item = &'a Header>) -> (Vec<Revision>, Floors) {
-    let mut revisions = Vec::new();
+fn superseded<'a>(old: impl Iterator<Item = &'a Header>, unaudited: &BTreeSet<String>) -> (Vec<Gone>, Floors) {
+    let mut gone = Vec::new();
     let mut floors = Floors::new();
     for header in old {
+        let mut goes = |revision| {
+            gone.push(Gone { revision, until: header.at, kept: !unaudited.contains(&header.resource) });
+        };
         if header.previous != 0 {
-            revisions.push(header.previous);
+            goes(header.previous);
         }
         if header.deleted {
-            revisions.push(header.revision);
+            goes(header.revision);
         }
         if header.previous != 0 || header.deleted {
             floors.insert(header.resource.clone(), header.revision);
         }
     }
-    (revisions, floors)
+    (gone, floors)
 }
 
 fn cutoff(now: Timestamp, age: Duration) -> Option<Timestamp> {

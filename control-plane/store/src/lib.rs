@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 mod archive;
+mod audit;
 mod backend;
 mod cache;
 mod check;
@@ -27,6 +28,7 @@ mod watch;
 mod write;
 mod writer;
 
+pub use audit::{Access, AccessPiece, AuditPage, AuditPiece, AuditQuery, Gone};
 pub use backend::{
     Backend, BackendError, Batch, CommitError, Committed, Entries, Floors, Header, Refusal, Shared, Snapshot,
 };

@@ -7,10 +7,11 @@ use std::{
 };
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::{
-    Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Event, Floors, Header, Key,
-    Object, Revision, Scope, Snapshot,
+    Access, AccessPiece, Archived, AuditPage, AuditPiece, AuditQuery, Backend, BackendError, Batch, Change,
+    CommitError, Committed, Entries, Entry, Event, Floors, Gone, Header, Key, Object, Revision, Scope, Snapshot,
     check::{Checker, Found},
 };
 
@@ -29,6 +30,11 @@ struct State {
     /// Bytes of all bodies ever appended.
     appended: u64,
     archive: BTreeMap<Revision, Archived>,
+    /// With the end of its state.
+    audit: BTreeMap<Revision, (Entry, Timestamp)>,
+    accesses: BTreeMap<u64, Access>,
+    /// The last id of an access.
+    accessed: u64,
 }
 
 impl Memory {
@@ -129,15 +135,68 @@ impl Backend for Memory {
         Ok(wanted.take(limit).cloned().collect())
     }
 
-    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
+    async fn prune(&self, gone: &[Gone], floors: &Floors) -> Result<(), BackendError> {
         let mut state = self.state();
-        for revision in revisions {
-            state.log.remove(revision);
+        for Gone { revision, until, kept } in gone {
+            let entry = state.log.remove(revision);
+            if let Some((entry, _)) = entry.filter(|_| *kept) {
+                state.audit.insert(*revision, (entry, *until));
+            }
         }
         for (resource, &floor) in floors {
             state.floors.insert(resource.clone(), floor);
         }
         Ok(())
+    }
+
+    async fn audited(&self, query: &AuditQuery, page: AuditPage) -> Result<AuditPiece, BackendError> {
+        let state = self.state();
+        let log = state.log.range(..page.before).map(|(revision, (entry, _))| (*revision, entry));
+        let kept = state.audit.range(..page.before).map(|(revision, (entry, _))| (*revision, entry));
+        let all: BTreeMap<_, _> = log.chain(kept).collect();
+        let looked: Vec<_> = all.into_iter().rev().take(page.look).collect();
+        let end =
+            looked.last().filter(|_| looked.len() == page.look).map(|(revision, entry)| (*revision, entry.at, true));
+        let wanted = looked.iter().filter(|(_, entry)| query.wants(entry)).take(page.limit);
+        let found = wanted.map(|(revision, entry)| (*revision, entry.at, false));
+        Ok(AuditPiece::of(found.chain(end), query, page.limit))
+    }
+
+    async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, BackendError> {
+        let state = self.state();
+        let entry = |revision: &Revision| {
+            let kept = || state.audit.get(revision).map(|(entry, _)| entry);
+            state.log.get(revision).map(|(entry, _)| entry).or_else(kept).cloned()
+        };
+        Ok(revisions.iter().filter_map(entry).collect())
+    }
+
+    async fn note_accesses(&self, accesses: &[Access]) -> Result<(), BackendError> {
+        let mut state = self.state();
+        for access in accesses {
+            state.accessed += 1;
+            let id = state.accessed;
+            state.accesses.insert(id, access.clone());
+        }
+        Ok(())
+    }
+
+    async fn accesses(&self, query: &AuditQuery, page: AuditPage) -> Result<AccessPiece, BackendError> {
+        let state = self.state();
+        let wanted = state.accesses.range(..page.before).rev().filter(|(_, access)| query.wants_access(access));
+        let found = wanted.take(page.limit).map(|(id, access)| (*id, access.clone())).collect();
+        Ok(AccessPiece::of(found, None, query, page.limit))
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        let mut state = self.state();
+        let old = |(revision, (_, until)): (&Revision, &(Entry, Timestamp))| (*until < before).then_some(*revision);
+        let entries: Vec<_> = state.audit.iter().filter_map(old).take(limit).collect();
+        let old = |(id, access): (&u64, &Access)| (access.at < before).then_some(*id);
+        let accesses: Vec<_> = state.accesses.iter().filter_map(old).take(limit).collect();
+        state.audit.retain(|revision, _| !entries.contains(revision));
+        state.accesses.retain(|id, _| !accesses.contains(id));
+        Ok(entries.len().max(accesses.len()))
     }
 
     async fn close(&self) {}

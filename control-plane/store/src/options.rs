@@ -1,6 +1,9 @@
 //! What an owner of a store may choose.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// How a store is run. The defaults suit one process on a small machine.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Options {
     /// the window, so that slow watchers keep no memory of their own. A burst must not end a watcher that is merely
     /// scheduled late, thus well above one batch.
     pub watch_buffer: usize,
+    /// Entries that one question to the audit looks through; then its answer ends early. Some 0.1 s of reading.
+    pub audit_look: usize,
 }
 
 impl Default for Options {
@@ -28,6 +33,7 @@ impl Default for Options {
             window_events: 8_192,
             window_bytes: 24 << 20,
             watch_buffer: 2_048,
+            audit_look: 20_000,
         }
     }
 }
@@ -41,10 +47,17 @@ pub struct Retention {
     pub resources: BTreeMap<String, Duration>,
     /// Only what is among the last bytes appended to the log is kept as history, however young the rest may be.
     pub bytes: u64,
+    /// What leaves history is kept this much longer for the audit, whole, and so is who asked for what.
+    pub audit: Duration,
+    /// Resources that the audit does without.
+    pub unaudited: BTreeSet<String>,
 }
 
 /// 2 GiB: a day of some 600,000 changes, and what a small machine's disk bears.
 const HISTORY_BYTES: u64 = 2 << 30;
+
+/// A quarter: as long as people ask who did something.
+const AUDIT: Duration = Duration::from_hours(90 * 24);
 
 impl Retention {
     /// How long a resource's history is kept.
@@ -54,15 +67,16 @@ impl Retention {
 }
 
 impl Default for Retention {
-    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each); 2 GiB.
+    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each); 2 GiB. For the
+    /// audit 90 days, without these two.
     fn default() -> Self {
+        let (leases, events) = ("leases.coordination.k8s.io".to_owned(), "events".to_owned());
         Self {
             default: Duration::from_hours(24),
-            resources: BTreeMap::from([
-                ("leases.coordination.k8s.io".to_owned(), Duration::from_mins(10)),
-                ("events".to_owned(), Duration::from_hours(1)),
-            ]),
+            unaudited: BTreeSet::from([leases.clone(), events.clone()]),
+            resources: BTreeMap::from([(leases, Duration::from_mins(10)), (events, Duration::from_hours(1))]),
             bytes: HISTORY_BYTES,
+            audit: AUDIT,
         }
     }
 }

@@ -14,16 +14,18 @@ use dropmate_sql::{
     OpenError, Plan,
     postgres::{COMMIT_TIMEOUT, Postgres as Pools, QUERY_TIMEOUT, is_refusal, migrate, pending, within},
 };
+use jiff::Timestamp;
 use sqlx::{Connection, PgConnection, Row, migrate::Migrator, postgres::PgRow};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Archived, Backend, BackendError, Batch, CommitError, Committed, Entries, Entry, Floors, Header, Key, Revision,
-    Scope, Shared, Snapshot,
+    Access, AccessPiece, Archived, AuditPage, AuditPiece, AuditQuery, Backend, BackendError, Batch, CommitError,
+    Committed, Entries, Entry, Floors, Gone, Header, Key, Revision, Scope, Shared, Snapshot,
     backend::PIECE_BYTES,
     columns::{self, Columns},
 };
 
+mod audit;
 mod batch;
 mod listen;
 mod statements;
@@ -244,8 +246,7 @@ impl Backend for Postgres {
         Some(self)
     }
 
-    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
-        let revisions: Vec<i64> = revisions.iter().map(|&revision| revision as i64).collect();
+    async fn prune(&self, gone: &[Gone], floors: &Floors) -> Result<(), BackendError> {
         let (resources, raised): (Vec<&str>, Vec<i64>) =
             floors.iter().map(|(resource, &floor)| (resource.as_str(), floor as i64)).unzip();
         self.read(async |connection| {
@@ -253,10 +254,30 @@ impl Backend for Postgres {
             // Who reads a floor after the entries are gone sees it raised. Floors first, in one order, so that two
             // processes which compact at the same time wait for each other here.
             sqlx::query(statements::RAISE_FLOORS).bind(resources).bind(raised).execute(&mut *transaction).await?;
-            sqlx::query(statements::PRUNE).bind(revisions).execute(&mut *transaction).await?;
+            audit::take_out(&mut transaction, gone).await?;
             transaction.commit().await
         })
         .await
+    }
+
+    async fn audited(&self, query: &AuditQuery, page: AuditPage) -> Result<AuditPiece, BackendError> {
+        self.find_audited(query, page).await
+    }
+
+    async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, BackendError> {
+        self.find_entries(revisions).await
+    }
+
+    async fn note_accesses(&self, accesses: &[Access]) -> Result<(), BackendError> {
+        self.note(accesses).await
+    }
+
+    async fn accesses(&self, query: &AuditQuery, page: AuditPage) -> Result<AccessPiece, BackendError> {
+        self.find_accesses(query, page).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        self.forget(before, limit).await
     }
 
     async fn close(&self) {

@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use sqlx::{SqliteConnection, migrate::Migrator};
 
 use crate::{
-    Archived, Backend, BackendError, Batch, Change, CommitError, Committed, Entries, Entry, Floors, Header, Key,
-    Refusal, Revision, Scope, Snapshot, Write, archive,
+    Access, AccessPiece, Archived, AuditPage, AuditPiece, AuditQuery, Backend, BackendError, Batch, Change,
+    CommitError, Committed, Entries, Entry, Floors, Gone, Header, Key, Refusal, Revision, Scope, Snapshot, Write,
+    archive,
     check::{Checker, Found},
     columns::Columns,
 };
 
+mod audit;
 mod statements;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/control/sqlite");
@@ -155,15 +157,34 @@ impl Backend for Sqlite {
         Ok(rows.iter().map(|row| Columns::of(row).archived()).collect::<Result<_, _>>()?)
     }
 
-    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
+    async fn prune(&self, gone: &[Gone], floors: &Floors) -> Result<(), BackendError> {
         let mut transaction = self.pools.write.begin_with("BEGIN IMMEDIATE").await?;
-        let revisions = serde_json::to_string(revisions).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        sqlx::query(statements::PRUNE).bind(revisions).execute(&mut *transaction).await?;
+        audit::take_out(&mut transaction, gone).await?;
         for (resource, &floor) in floors {
             let query = sqlx::query(statements::RAISE_FLOOR).bind(resource.clone()).bind(floor as i64);
             query.execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    async fn audited(&self, query: &AuditQuery, page: AuditPage) -> Result<AuditPiece, BackendError> {
+        self.find_audited(query, page).await
+    }
+
+    async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, BackendError> {
+        self.find_entries(revisions).await
+    }
+
+    async fn note_accesses(&self, accesses: &[Access]) -> Result<(), BackendError> {
+        self.note(accesses).await
+    }
+
+    async fn accesses(&self, query: &AuditQuery, page: AuditPage) -> Result<AccessPiece, BackendError> {
+        self.find_accesses(query, page).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        self.forget(before, limit).await
     }
 
     async fn close(&self) {

@@ -15,8 +15,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Archived, At, Backend, BackendError, Entry, Key, Memory, Metrics, Object, Options, Page, Postgres, ReadError,
-    Revision, Scope, Snapshot, Sqlite, Watch, Write, WriteError,
+    Access, AccessPiece, Archived, At, AuditPage, AuditPiece, AuditQuery, Backend, BackendError, Entry, Key, Memory,
+    Metrics, Object, Options, Page, Postgres, ReadError, Revision, Scope, Snapshot, Sqlite, Watch, Write, WriteError,
     cache::{Cache, Overlay, note_previous},
     compaction::Compaction,
     fanout::{self, Hub},
@@ -290,6 +290,48 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Archived>, ReadError> {
         Ok(self.inner.core.backend.archived(scope, name, before.unwrap_or(Revision::MAX), limit).await?)
+    }
+
+    /// The newest `limit` changes below a revision (`None`: all) that are asked for, for as long as the audit is kept. May
+    /// be fewer than there are, where it takes long to find them: then `upto` says where to go on.
+    pub async fn audited(
+        &self,
+        query: &AuditQuery,
+        before: Option<Revision>,
+        limit: usize,
+    ) -> Result<AuditPiece, ReadError> {
+        Ok(self.inner.core.backend.audited(query, self.page(before, limit)).await?)
+    }
+
+    /// These changes, newest first, each with the state before it where that is still known.
+    pub async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, ReadError> {
+        let mut entries = self.inner.core.backend.audit_entries(revisions).await?;
+        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.event.revision));
+        Ok(entries)
+    }
+
+    /// Notes requests for the audit.
+    pub async fn note_accesses(&self, accesses: &[Access]) -> Result<(), ReadError> {
+        Ok(self.inner.core.backend.note_accesses(accesses).await?)
+    }
+
+    /// The newest `limit` noted requests below an id (`None`: all) that are asked for, as with changes.
+    pub async fn accesses(
+        &self,
+        query: &AuditQuery,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<AccessPiece, ReadError> {
+        Ok(self.inner.core.backend.accesses(query, self.page(before, limit)).await?)
+    }
+
+    fn page(&self, before: Option<u64>, limit: usize) -> AuditPage {
+        AuditPage { before: before.unwrap_or(u64::MAX), limit, look: self.inner.options.audit_look }
+    }
+
+    /// Which resources the audit does without.
+    pub fn unaudited(&self) -> impl Iterator<Item = &str> {
+        self.inner.options.retention.unaudited.iter().map(String::as_str)
     }
 
     /// The newest revision this process knows.

@@ -1,7 +1,7 @@
 //! What is asked by creating it, and never stored: reviews and token requests. To add one, add its entry here and its
 //! answer in the server.
 
-use k8s_openapi::api::authentication::v1 as authentication;
+use k8s_openapi::api::{authentication::v1 as authentication, authorization::v1 as authorization};
 use serde_json::Value;
 
 use super::schemas;
@@ -18,8 +18,6 @@ pub struct Review {
     pub singular: &'static str,
     /// Where it is created.
     pub place: Place,
-    /// Whether every caller may, whatever their role: it only tells callers about themselves.
-    pub anybody: bool,
     /// Its schema, for documents.
     pub schema: fn() -> Value,
 }
@@ -39,7 +37,6 @@ pub const REVIEWS: &[Review] = &[
         kind: "SelfSubjectReview",
         singular: "selfsubjectreview",
         place: Place::Cluster("selfsubjectreviews"),
-        anybody: true,
         schema: schemas::review::<authentication::SelfSubjectReview>,
         ..AUTHENTICATION
     },
@@ -56,15 +53,29 @@ pub const REVIEWS: &[Review] = &[
         schema: schemas::review::<authentication::TokenRequest>,
         ..AUTHENTICATION
     },
+    Review {
+        kind: "SelfSubjectAccessReview",
+        singular: "selfsubjectaccessreview",
+        place: Place::Cluster("selfsubjectaccessreviews"),
+        schema: schemas::review::<authorization::SelfSubjectAccessReview>,
+        ..AUTHORIZATION
+    },
+    Review {
+        kind: "SelfSubjectRulesReview",
+        singular: "selfsubjectrulesreview",
+        place: Place::Cluster("selfsubjectrulesreviews"),
+        schema: schemas::review::<authorization::SelfSubjectRulesReview>,
+        ..AUTHORIZATION
+    },
 ];
 
+const AUTHORIZATION: Review = Review { group: "authorization.k8s.io", ..AUTHENTICATION };
 const AUTHENTICATION: Review = Review {
     group: "authentication.k8s.io",
     version: "v1",
     kind: "",
     singular: "",
     place: Place::Cluster(""),
-    anybody: false,
     schema: schemas::review::<authentication::TokenReview>,
 };
 

@@ -54,7 +54,9 @@ impl Server {
         let program = env!("CARGO_BIN_EXE_dropmate-control-plane");
         let data_dir = dir.path().join("data");
         let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        // All load comes from one caller.
+        command.args(["--rate-limit-caller", "0", "--rate-limit-address", "0", "--data-dir"]);
         command.arg(&data_dir);
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::IpAddr,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 use super::asked::Asked;
-use crate::metrics::Metrics;
+use crate::{limits::Standing, metrics::Metrics};
 
 /// The code in log and metrics for a client that went away before its answer began, as reverse proxies write it.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
@@ -28,6 +29,10 @@ pub(super) struct Record {
     pub(super) caller: String,
     pub(super) request_id: String,
     pub(super) status: StatusCode,
+    /// Where it came from; `None` in process.
+    pub(super) address: Option<IpAddr>,
+    /// The limit that ends first, if one is half used up.
+    pub(super) standing: Option<Standing>,
     /// Room among the requests at once, kept to the end.
     pub(super) permit: Option<OwnedSemaphorePermit>,
     in_process: bool,
@@ -45,6 +50,8 @@ impl Record {
             caller: String::new(),
             request_id,
             status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
+            address: None,
+            standing: None,
             permit: None,
             in_process,
             metrics,

@@ -13,9 +13,10 @@ use super::{
     HEADER_BYTES_MAX, HEADERS_MAX, LINGER, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BYTES, STREAMS_MAX, Server,
     activity::{Activity, Held, Watched},
 };
+use crate::caller::ClientAddress;
 
 /// Serves HTTP/1.1; says why the server closed it, if it did.
-pub(super) async fn http1<S>(stream: S, router: Router, server: &Server) -> Option<&'static str>
+pub(super) async fn http1<S>(stream: S, peer: ClientAddress, router: Router, server: &Server) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -23,7 +24,7 @@ where
     let stream = Watched::new(stream, activity.clone(), server.limits.write_stall);
     let handler = service_fn({
         let activity = activity.clone();
-        move |request| handle(request, router.clone(), activity.clone())
+        move |request| handle(request, peer, router.clone(), activity.clone())
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
@@ -45,7 +46,7 @@ where
 }
 
 /// Serves HTTP/2; says why the server closed it, if it did.
-pub(super) async fn http2<S>(stream: S, router: Router, server: &Server) -> Option<&'static str>
+pub(super) async fn http2<S>(stream: S, peer: ClientAddress, router: Router, server: &Server) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -53,7 +54,7 @@ where
     let stream = Watched::new(stream, activity.clone(), server.limits.write_stall);
     let handler = service_fn({
         let activity = activity.clone();
-        move |request| handle(request, router.clone(), activity.clone())
+        move |request| handle(request, peer, router.clone(), activity.clone())
     });
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -97,11 +98,13 @@ async fn finish(
 }
 
 async fn handle(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    peer: ClientAddress,
     router: Router,
     activity: Arc<Activity>,
 ) -> Result<Response<Held<Body>>, Infallible> {
     let in_flight = activity.request();
+    request.extensions_mut().insert(peer);
     let answer = router.oneshot(request.map(Body::new)).await?;
     Ok(answer.map(|body| Held::new(body, in_flight)))
 }

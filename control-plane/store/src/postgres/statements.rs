@@ -78,8 +78,6 @@ pub(super) const ARCHIVED_BY_NAME: &str = "
     WHERE resource = $1 AND ($2::text IS NULL OR namespace = $2) AND revision < $3 AND name = $5
     ORDER BY revision DESC LIMIT $4";
 
-pub(super) const PRUNE: &str = "DELETE FROM control.log WHERE revision = ANY ($1)";
-
 pub(super) const RAISE_FLOORS: &str = "
     INSERT INTO control.floors (resource, revision)
     SELECT f.resource, f.revision FROM unnest($1::text[], $2::bigint[]) AS f(resource, revision) ORDER BY f.resource

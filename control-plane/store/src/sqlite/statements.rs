@@ -55,8 +55,6 @@ pub(super) const HEADERS: &str = "
     SELECT revision, resource, previous, deleted, at, total FROM log NOT INDEXED
     WHERE revision > ?1 ORDER BY revision LIMIT ?2";
 
-pub(super) const PRUNE: &str = "DELETE FROM log WHERE revision IN (SELECT value FROM json_each(?1))";
-
 pub(super) const RAISE_FLOOR: &str = "
     INSERT INTO floors (resource, revision) VALUES (?1, ?2)
     ON CONFLICT DO UPDATE SET revision = max(revision, excluded.revision)";

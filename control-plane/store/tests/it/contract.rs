@@ -3,6 +3,7 @@
 use super::fixture::Fixture;
 
 mod archive;
+mod audit;
 mod compaction;
 mod guards;
 mod model;
@@ -88,6 +89,14 @@ macro_rules! contract {
                 an_archived_name_can_be_used_again_and_both_are_found,
                 a_refused_archiving_leaves_nothing_in_the_archive,
                 the_archive_is_read_newest_first_and_in_pages,
+            }
+            audit {
+                what_leaves_history_is_told_with_what_was_before_it,
+                what_is_written_every_few_seconds_is_not_kept,
+                the_audit_forgets_after_its_time_what_has_ended,
+                changes_are_found_by_object_actor_namespace_and_time,
+                a_long_search_comes_in_pieces_and_misses_nothing,
+                requests_are_noted_and_found_and_forgotten,
             }
             moments {
                 each_moment_has_the_state_it_had,

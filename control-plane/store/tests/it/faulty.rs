@@ -11,9 +11,10 @@ use std::{
 
 use async_trait::async_trait;
 use dropmate_store::{
-    Archived, Backend, BackendError, Batch, CommitError, Committed, Entries, Entry, Floors, Header, Key, Revision,
-    Scope, Shared, Snapshot,
+    Access, AccessPiece, Archived, AuditPage, AuditPiece, AuditQuery, Backend, BackendError, Batch, CommitError,
+    Committed, Entries, Entry, Floors, Gone, Header, Key, Revision, Scope, Shared, Snapshot,
 };
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 /// What is wrong with it.
@@ -152,8 +153,28 @@ impl Backend for Faulty {
         self.inner.shared()
     }
 
-    async fn prune(&self, revisions: &[Revision], floors: &Floors) -> Result<(), BackendError> {
-        self.inner.prune(revisions, floors).await
+    async fn prune(&self, gone: &[Gone], floors: &Floors) -> Result<(), BackendError> {
+        self.inner.prune(gone, floors).await
+    }
+
+    async fn audited(&self, query: &AuditQuery, page: AuditPage) -> Result<AuditPiece, BackendError> {
+        self.inner.audited(query, page).await
+    }
+
+    async fn audit_entries(&self, revisions: &[Revision]) -> Result<Vec<Entry>, BackendError> {
+        self.inner.audit_entries(revisions).await
+    }
+
+    async fn note_accesses(&self, accesses: &[Access]) -> Result<(), BackendError> {
+        self.inner.note_accesses(accesses).await
+    }
+
+    async fn accesses(&self, query: &AuditQuery, page: AuditPage) -> Result<AccessPiece, BackendError> {
+        self.inner.accesses(query, page).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp, limit: usize) -> Result<usize, BackendError> {
+        self.inner.forget_audit(before, limit).await
     }
 
     async fn close(&self) {

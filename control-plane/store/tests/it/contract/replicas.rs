@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use dropmate_store::{At, Expect, ReadError, Store, WriteError};
+use dropmate_store::{At, AuditQuery, Expect, ReadError, Store, WriteError};
 use futures::future::join_all;
 use tokio::time::{Instant, timeout};
 
@@ -163,6 +163,8 @@ pub(crate) async fn two_compact_at_the_same_time(on: On) {
     for store in [&a, &b] {
         assert_eq!(store.history(&key("a"), 0, 100).await.unwrap().len(), 1);
         assert_eq!(store.get(&key("a"), At::Latest).await.unwrap().0, Some(last.clone()));
+        let audited = store.audited(&AuditQuery::default(), None, 100).await.unwrap().found;
+        assert_eq!(audited.len(), 50, "what has left the log is in the audit, once");
     }
 }
 

@@ -1,0 +1,220 @@
+//! Which requests are noted, and as what.
+
+use std::net::IpAddr;
+
+use dropmate_api::{SYSTEM_NAMESPACE, roles::OPERATOR};
+use dropmate_store::Access;
+use http::{HeaderValue, Method, StatusCode, Uri};
+use jiff::Timestamp;
+
+use crate::request_info::{ResourceInfo, decode};
+
+/// A client program's name, a verb, a name: nobody needs more of what anybody may send.
+const CHARS_MAX: usize = 256;
+
+/// What is kept of a request until its outcome is known: shared pieces of it, no copies.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) client: Option<HeaderValue>,
+}
+
+/// A request with its outcome.
+pub(crate) struct Seen<'a> {
+    pub(crate) asked: &'a Asked,
+    pub(crate) info: Option<&'a ResourceInfo>,
+    /// Empty if nobody knows.
+    pub(crate) caller: &'a str,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) request_id: &'a str,
+    pub(crate) status: StatusCode,
+    /// Whether the gateway refused it, before any handler.
+    pub(crate) refused: bool,
+    /// Whether the program itself vouches for the caller.
+    pub(crate) in_process: bool,
+    pub(crate) at: Timestamp,
+}
+
+/// What a request is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Subject {
+    verb: String,
+    resource: String,
+    namespace: String,
+    name: String,
+}
+
+impl Seen<'_> {
+    /// As the audit notes it; `None` if it does not.
+    pub(super) fn access(&self) -> Option<Access> {
+        let outcome = self.outcome()?;
+        let subject = self.subject();
+        Some(Access {
+            at: self.at,
+            actor: self.caller.to_owned(),
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            client: self.asked.client.as_ref().and_then(|client| client.to_str().ok()).map(short).unwrap_or_default(),
+            request_id: self.request_id.to_owned(),
+            verb: subject.verb,
+            resource: subject.resource,
+            namespace: subject.namespace,
+            name: subject.name,
+            outcome: outcome.to_owned(),
+            code: self.status.as_u16(),
+            count: 1,
+        })
+    }
+
+    /// The one place that says what is noted: what was refused; what the operator reads of tenants; who reads names of
+    /// secrets, users or the audit; and what changes users, keys and secrets, which are no objects.
+    fn outcome(&self) -> Option<&'static str> {
+        // A foreign namespace is told as missing, by the gateway.
+        let hidden = self.refused && self.status == StatusCode::NOT_FOUND;
+        if hidden || matches!(self.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Some("denied");
+        }
+        if self.in_process || !self.status.is_success() {
+            return None;
+        }
+        let reads = matches!(self.asked.method, Method::GET | Method::HEAD);
+        let parts: Vec<&str> = self.asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
+        let sensitive = match parts[..] {
+            ["v1", "users" | "keys" | "audit", ..] => true,
+            ["v1", "namespaces", _, "secrets" | "audit", ..] => true,
+            ["v1", "namespaces", _, "members", _, "invitation"] => true,
+            // Sessions come and go all the time, and are told where they are refused.
+            ["v1", "auth", "login" | "refresh" | "logout"] => false,
+            ["v1", "auth", ..] => !reads,
+            _ => false,
+        };
+        let tenant = |info: &ResourceInfo| info.namespace.as_deref().is_none_or(|name| name != SYSTEM_NAMESPACE);
+        let objects = |info: &&ResourceInfo| info.kind().is_some_and(|kind| kind.namespaced) && tenant(info);
+        match (sensitive, reads) {
+            (true, true) => Some("read"),
+            (true, false) => Some("done"),
+            (false, true) if self.caller == OPERATOR && self.info.filter(objects).is_some() => Some("read"),
+            _ => None,
+        }
+    }
+
+    fn subject(&self) -> Subject {
+        let named = |text: &str| short(&decode(text));
+        if let Some(info) = self.info {
+            let resource = match (info.kind(), info.subresource.as_str()) {
+                (Some(kind), "") => kind.storage.to_owned(),
+                (Some(kind), subresource) => short(&format!("{}/{subresource}", kind.storage)),
+                (None, _) => short(&info.group_resource()),
+            };
+            return Subject {
+                verb: info.verb.to_owned(),
+                resource,
+                namespace: short(info.namespace.as_deref().unwrap_or_default()),
+                name: short(info.name.as_deref().unwrap_or_default()),
+            };
+        }
+        let verb = if [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE]
+            .contains(&self.asked.method)
+        {
+            self.asked.method.as_str().to_lowercase()
+        } else {
+            "other".to_owned()
+        };
+        let parts: Vec<&str> = self.asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
+        let (resource, namespace, name) = match parts[..] {
+            ["v1", "namespaces", namespace, resource] => (named(resource), named(namespace), String::new()),
+            ["v1", "namespaces", namespace, resource, name] => (named(resource), named(namespace), named(name)),
+            ["v1", "namespaces", namespace, resource, name, ..] => {
+                let last = parts.last().copied().unwrap_or_default();
+                (format!("{}/{}", named(resource), named(last)), named(namespace), named(name))
+            }
+            ["v1", "users"] => ("users".to_owned(), String::new(), String::new()),
+            ["v1", "users", name] => ("users".to_owned(), String::new(), named(name)),
+            ["v1", "users", name, what, ..] => (format!("users/{}", named(what)), String::new(), named(name)),
+            // What follows may be a token.
+            ["v1", "auth", what, ..] => (format!("auth/{}", named(what)), String::new(), String::new()),
+            ["v1", what, ..] => (named(what), String::new(), String::new()),
+            _ => Default::default(),
+        };
+        Subject { verb, resource, namespace, name }
+    }
+}
+
+fn short(text: impl AsRef<str>) -> String {
+    text.as_ref().chars().take(CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn told(method: Method, path: &str, caller: &str, status: u16, refused: bool) -> Option<String> {
+        let asked = Asked { method, uri: path.parse().unwrap(), client: None };
+        let info = ResourceInfo::of(&asked.method, &asked.uri);
+        let seen = Seen {
+            asked: &asked,
+            info: info.as_ref(),
+            caller,
+            address: None,
+            request_id: "r",
+            status: StatusCode::from_u16(status).unwrap(),
+            refused,
+            in_process: false,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        let access = seen.access()?;
+        Some(format!("{} {} {} {}/{}", access.outcome, access.verb, access.resource, access.namespace, access.name))
+    }
+
+    const ORDER: &str = "/apis/dropmate.dev/v1/namespaces/acme/orders/o1?fieldManager=secret";
+
+    #[rstest]
+    #[case::no_rights(Method::DELETE, ORDER, "ada", 403, true, Some("denied delete orders.dropmate.dev acme/o1"))]
+    #[case::nobody(Method::GET, ORDER, "", 401, true, Some("denied get orders.dropmate.dev acme/o1"))]
+    #[case::foreign(Method::GET, ORDER, "ada", 404, true, Some("denied get orders.dropmate.dev acme/o1"))]
+    #[case::missing(Method::GET, ORDER, "ada", 404, false, None)]
+    #[case::own(Method::GET, ORDER, "ada", 200, false, None)]
+    #[case::operator(Method::GET, ORDER, "operator", 200, false, Some("read get orders.dropmate.dev acme/o1"))]
+    #[case::write(Method::PATCH, ORDER, "operator", 200, false, None)]
+    #[case::lease(
+        Method::GET,
+        "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases",
+        "operator",
+        200,
+        false,
+        None
+    )]
+    #[case::secrets(Method::GET, "/v1/namespaces/acme/secrets", "ada", 200, false, Some("read get secrets acme/"))]
+    #[case::secret(
+        Method::PUT,
+        "/v1/namespaces/acme/secrets/smtp",
+        "ada",
+        204,
+        false,
+        Some("done put secrets acme/smtp")
+    )]
+    #[case::user(
+        Method::POST,
+        "/v1/users/a%40b.c/disable",
+        "operator",
+        200,
+        false,
+        Some("done post users/disable /a@b.c")
+    )]
+    #[case::login(Method::POST, "/v1/auth/login", "", 401, false, Some("denied post auth/login /"))]
+    #[case::logged_in(Method::POST, "/v1/auth/login", "", 200, false, None)]
+    #[case::token_in_path(Method::POST, "/v1/auth/reset/TOKEN", "", 200, false, Some("done post auth/reset /"))]
+    #[case::clock(Method::GET, "/v1/clock", "operator", 200, false, None)]
+    fn a_request_is_noted_by_what_came_of_it(
+        #[case] method: Method,
+        #[case] path: &str,
+        #[case] caller: &str,
+        #[case] status: u16,
+        #[case] refused: bool,
+        #[case] expected: Option<&str>,
+    ) {
+        assert_eq!(told(method, path, caller, status, refused).as_deref(), expected);
+    }
+}

@@ -1,0 +1,101 @@
+//! How often one may ask: by caller, by client address, and by address for what tries passwords.
+//!
+//! Each replica counts for itself. The cost of a request is one look-up for each class; memory is bounded whoever asks.
+
+mod address;
+mod class;
+mod rate;
+mod standing;
+mod store;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use governor::clock::MonotonicClock;
+use http::HeaderMap;
+use ipnet::IpNet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::rate::Rate;
+pub(crate) use self::{address::network, standing::Standing};
+use self::{
+    address::{client, subnet},
+    class::Class,
+};
+
+/// How often keys that have rested long enough to be as good as new are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// What tries passwords, codes and one-time links.
+const AUTH_PATHS: &str = "/v1/auth/";
+
+/// What is allowed, and whose word counts about addresses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Allowed {
+    pub(crate) caller: Rate,
+    pub(crate) address: Rate,
+    pub(crate) auth: Rate,
+    /// The proxies whose `X-Forwarded-For` counts.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+}
+
+/// The limits in force. Cheap to clone; clones share the counts.
+#[derive(Clone, Debug)]
+pub(crate) struct RateLimits(Arc<Classes>);
+
+#[derive(Debug)]
+struct Classes {
+    trusted_proxies: Vec<IpNet>,
+    /// `None`: off.
+    callers: Option<Class<String>>,
+    addresses: Option<Class<IpAddr>>,
+    auth: Option<Class<IpAddr>>,
+}
+
+impl RateLimits {
+    pub(crate) fn new(allowed: Allowed) -> Self {
+        Self(Arc::new(Classes {
+            callers: Class::new("caller", allowed.caller, MonotonicClock),
+            addresses: Class::new("address", allowed.address, MonotonicClock),
+            auth: Class::new("auth", allowed.auth, MonotonicClock),
+            trusted_proxies: allowed.trusted_proxies,
+        }))
+    }
+
+    /// No limits: for callers in process, which the program itself vouches for.
+    pub(crate) fn none() -> Self {
+        Self::new(Allowed::default())
+    }
+
+    /// The address a request really came from: the socket's, or what a trusted proxy says.
+    pub(crate) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        let forwarded = headers.get_all("x-forwarded-for");
+        client(peer, forwarded.iter().rev().map(|line| line.to_str().unwrap_or("?")), &self.0.trusted_proxies)
+    }
+
+    /// Counts a request from an address; `Err` if there was one too many.
+    pub(crate) fn address(&self, address: IpAddr, path: &str) -> Result<Option<Standing>, Standing> {
+        let address = subnet(address);
+        let auth = self.0.auth.as_ref().filter(|_| path.starts_with(AUTH_PATHS));
+        let auth = auth.map_or(Ok(None), |class| class.count(&address))?;
+        let general = self.0.addresses.as_ref().map_or(Ok(None), |class| class.count(&address))?;
+        Ok(Standing::scarcest(auth, general))
+    }
+
+    /// Counts a request of a caller; `Err` if there was one too many.
+    pub(crate) fn caller(&self, user: &String) -> Result<Option<Standing>, Standing> {
+        self.0.callers.as_ref().map_or(Ok(None), |class| class.count(user))
+    }
+
+    /// Forgets who has rested, until `stop`.
+    pub(crate) async fn tidy(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(FORGET_EVERY) => {}
+            }
+            let Classes { callers, addresses, auth, .. } = &*self.0;
+            callers.iter().for_each(Class::forget);
+            addresses.iter().chain(auth).for_each(Class::forget);
+        }
+    }
+}
