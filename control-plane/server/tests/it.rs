@@ -6,6 +6,8 @@
 mod apply;
 #[path = "it/archive.rs"]
 mod archive;
+#[path = "it/authorization.rs"]
+mod authorization;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/certificates.rs"]
@@ -66,6 +68,8 @@ mod service_accounts;
 mod starts;
 #[path = "it/tables.rs"]
 mod tables;
+#[path = "it/tenants.rs"]
+mod tenants;
 #[path = "it/tls.rs"]
 mod tls;
 #[path = "it/typed.rs"]
