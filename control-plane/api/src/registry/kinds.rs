@@ -27,7 +27,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 11] = [
+pub(super) static KINDS: [Kind; 12] = [
     Kind {
         group: "",
         version: "v1",
