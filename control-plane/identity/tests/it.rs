@@ -2,5 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+#[path = "it/fixture.rs"]
+mod fixture;
+#[path = "it/secrets.rs"]
+mod secrets;
+#[path = "it/tokens.rs"]
+mod tokens;
 #[path = "it/people.rs"]
 mod people;

@@ -17,6 +17,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use dropmate_api::roles;
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -37,9 +38,10 @@ pub(crate) use self::{
 };
 use crate::{
     authenticate::{Authenticator, Session},
-    caller::{Caller, RequestId},
+    caller::{Admission, Caller, RequestId},
     error::ApiError,
     form::{self, Form},
+    members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
 };
@@ -93,6 +95,7 @@ impl Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
     pub(crate) authentication: Authentication,
+    pub(crate) members: Directory,
     pub(crate) bounds: Bounds,
     pub(crate) metrics: Metrics,
 }
@@ -109,7 +112,7 @@ impl Gateway {
     async fn answer(&self, request: Request, next: Next, asked: &Asked) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
         let admitted = self.admit(&parts.headers, asked).await;
-        let (session, permit) = match admitted {
+        let (session, admission, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 body::discard(body).await;
@@ -118,6 +121,9 @@ impl Gateway {
         };
         if let Some(session) = &session {
             parts.extensions.insert(session.caller().clone());
+        }
+        if let Some(admission) = &admission {
+            parts.extensions.insert(admission.clone());
         }
         let bodies = if asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
         let (body, _reserved) = body::read(&mut parts.headers, body, bodies).await?;
@@ -132,16 +138,16 @@ impl Gateway {
                 return Err(ApiError::timeout("the request did not complete within 60 seconds").retry_after(1));
             }
         };
-        Ok(Answer { response, session, permit })
+        Ok(Answer { response, session, admission, permit })
     }
 
     /// Everything that is decided before a byte of the body is read.
-    async fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
+    async fn admit(&self, headers: &HeaderMap, asked: &Asked) -> Result<Admittance, ApiError> {
         if headers.len() > HEADERS_MAX {
             return Err(ApiError::headers_too_large(HEADERS_MAX));
         }
         if asked.public {
-            return Ok((None, None));
+            return Ok((None, None, None));
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
@@ -150,7 +156,7 @@ impl Gateway {
                 Admitted::Token(authenticator.authenticate(token).await?)
             }
         };
-        asked.authorize(session.caller())?;
+        let admission = asked.authorize(session.caller(), self.members.grants(session.caller()))?;
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
             Admitted::Fixed(_) => None,
@@ -160,16 +166,48 @@ impl Gateway {
                 Some(room.clone().try_acquire_owned().map_err(full)?)
             }
         };
-        Ok((Some(session), permit))
+        Ok((Some(session), admission, permit))
+    }
+}
+
+impl Gateway {
+    /// Returns once the caller may not go on: the token or the role is no longer theirs.
+    fn ended(&self, session: Admitted, admission: Option<Admission>) -> impl Future<Output = ()> + Send + use<> {
+        let members = self.members.clone();
+        async move {
+            let caller = session.caller().clone();
+            let lost = async {
+                match admission {
+                    Some(Admission { grants, info, permit }) if !roles::is_global(&grants) => {
+                        members.ended(caller, info, permit).await;
+                    }
+                    _ => std::future::pending().await,
+                }
+            };
+            let revoked = async {
+                match session {
+                    Admitted::Token(session) => session.ended().await,
+                    Admitted::Fixed(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = revoked => {}
+                () = lost => {}
+            }
+        }
     }
 }
 
 type Permit = OwnedSemaphorePermit;
+/// Who was let in, with which limits, and the room that they take.
+type Admittance = (Option<Admitted>, Option<Admission>, Option<Permit>);
 
 /// A handler's answer, with what must last until its end.
 struct Answer {
     response: Response,
     session: Option<Admitted>,
+    admission: Option<Admission>,
     permit: Option<Permit>,
 }
 
@@ -196,19 +234,19 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let mut record = Record::new(&request, id, in_process, gateway.metrics.clone());
     let form = Form::wanted(request.uri(), request.headers());
     let outcome = gateway.answer(request, next, &record.asked).await;
-    let (response, session) = match outcome {
-        Ok(Answer { response, session, permit }) => {
+    let (response, session, admission) = match outcome {
+        Ok(Answer { response, session, admission, permit }) => {
             record.permit = permit;
-            (response, session)
+            (response, session, admission)
         }
-        Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None),
+        Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None, None),
     };
     if let Some(session) = &session {
         record.caller.clone_from(&session.caller().user);
     }
     record.status = response.status();
     let cut = match session {
-        Some(Admitted::Token(session)) if record.asked.watch => Cut::when(session.ended()),
+        Some(session) if record.asked.watch => Cut::when(gateway.ended(session, admission)),
         _ if record.asked.watch => Cut::never(),
         _ => Cut::failing_after(ANSWER_DEADLINE),
     };
@@ -300,7 +338,8 @@ mod tests {
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
-        Gateway { authentication, bounds, metrics: Metrics::new() }.around(routes)
+        let members = Directory::default();
+        Gateway { authentication, members, bounds, metrics: Metrics::new() }.around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

@@ -25,6 +25,7 @@ mod gateway;
 mod history;
 mod identity;
 mod kubeconfig;
+mod me;
 mod members;
 mod metrics;
 pub mod migrations;
@@ -69,6 +70,7 @@ use crate::{
     authenticate::{Authenticator, Jwts},
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
+    members::Directory,
     metrics::Metrics,
     state::AppState,
     tokens::Tokens,
@@ -130,7 +132,8 @@ impl ControlPlane {
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
         let shutdown = CancellationToken::new();
-        let state = AppState { store, identity, authenticator, open_registration: false, clock, shutdown };
+        let members = Directory::follow(&store, shutdown.clone()).await;
+        let state = AppState { store, identity, authenticator, members, open_registration: false, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -167,7 +170,12 @@ impl ControlPlane {
 
     /// The API as `user`, without a socket and without a token, under the same authorization.
     pub fn in_process(&self, user: &str) -> Router {
-        self.router_for(Authentication::Fixed(Caller::named(user)))
+        self.in_process_as(Caller::named(user))
+    }
+
+    /// The same as a caller with an identity of theirs.
+    pub fn in_process_as(&self, caller: Caller) -> Router {
+        self.router_for(Authentication::Fixed(caller))
     }
 
     fn router_for(&self, authentication: Authentication) -> Router {
@@ -175,7 +183,8 @@ impl ControlPlane {
             .merge(admin::probes(self.state.clone()))
             .merge(identity::well_known(self.state.clone()))
             .merge(admin::tasks(self.state.clone()));
-        Gateway { authentication, bounds: self.bounds.clone(), metrics: self.metrics.clone() }.around(routes)
+        let (members, bounds, metrics) = (self.state.members.clone(), self.bounds.clone(), self.metrics.clone());
+        Gateway { authentication, members, bounds, metrics }.around(routes)
     }
 
     /// The bound `https://ADDRESS:PORT`; `None` in memory.

@@ -5,7 +5,7 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::authenticate::Authenticator;
+use crate::{authenticate::Authenticator, members::Directory};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct AppState {
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.
     pub(crate) authenticator: Authenticator,
+    /// Who is a member of what.
+    pub(crate) members: Directory,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

@@ -81,6 +81,7 @@ impl Replica {
             ("--tls-cert", file("tls.crt")),
             ("--tls-key", file("tls.key")),
             ("--token-auth-file", file("tokens.csv")),
+            ("--secrets-key-file", file("secrets.key")),
         ];
         let flags = flags.map(|(flag, value)| format!("{flag}\n{value}")).join("\n");
         let mut child = Command::new(std::env::current_exe().unwrap())

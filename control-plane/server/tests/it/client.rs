@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use dropmate_api::Clock;
-use dropmate_control_plane::ControlPlane;
+use dropmate_control_plane::{Caller, ControlPlane};
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -80,6 +80,11 @@ impl Api {
         Self { plane: self.plane.clone(), router: self.plane.in_process(user) }
     }
 
+    /// The same as a caller with an identity of theirs.
+    pub(crate) fn as_caller(&self, caller: Caller) -> Self {
+        Self { plane: self.plane.clone(), router: self.plane.in_process_as(caller) }
+    }
+
     pub(crate) fn client(&self) -> kube::Client {
         kube::Client::new(self.router.clone(), "default")
     }
@@ -96,6 +101,17 @@ impl Api {
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| String::from_utf8_lossy(&bytes).as_ref().into());
         Answer { code: parts.status, headers: parts.headers, body }
+    }
+
+    /// The same of an answer that may go on for long: of a success, only its head.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        if parts.status.is_success() {
+            return Answer { code: parts.status, headers: parts.headers, body: Value::Null };
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { code: parts.status, headers: parts.headers, body: serde_json::from_slice(&bytes).unwrap_or_default() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
