@@ -6,6 +6,7 @@ use std::{net::IpAddr, sync::PoisonError};
 use crate::{
     Error, Grant, Identity, Result,
     db::writing,
+    password,
     sessions::ending,
     throttle::Try,
     users::{Account, User, check_password, checked_name},
@@ -93,8 +94,7 @@ impl Identity {
 
     /// A password's hash, when there is room for it.
     pub(crate) async fn hashed(&self, password: &str) -> Result<String> {
-        let hashing = &self.people().hashing;
-        hashing.hash(&hashing.enter()?, password).await
+        password::hash(self.people().hashing.turn().await?, password).await
     }
 
     /// The account that the proof is good for.
@@ -113,10 +113,10 @@ impl Identity {
         let tried = begun.map_err(Error::Throttled)?;
         let proved = async {
             // Before the database is asked: a flood must not take its connections either.
-            let place = people.hashing.enter()?;
+            let turn = people.hashing.turn().await?;
             let account = self.account(&email).await?;
             let hash = account.as_ref().and_then(|account| account.password.as_deref());
-            let right = people.hashing.verify(&place, password, hash).await?;
+            let right = password::verify(turn, password, hash).await?;
             // Only now, so that it takes as long.
             Ok(account.filter(|account| right && !account.user.disabled))
         };

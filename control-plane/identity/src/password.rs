@@ -142,11 +142,14 @@ pub(crate) struct Hashing {
     places: Arc<Semaphore>,
 }
 
-/// A place among those who are hashed for or wait for it, given back when it is dropped. To be taken before anything else
-/// is done for somebody whom nobody knows.
+/// The turn of one hash, given back when it is dropped. To be waited for before anything else is done for somebody whom
+/// nobody knows: the database is then asked by as few at a time.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Place(#[expect(dead_code, reason = "held, and given back")] OwnedSemaphorePermit);
+pub(crate) struct Turn {
+    _place: OwnedSemaphorePermit,
+    _running: OwnedSemaphorePermit,
+}
 
 impl Hashing {
     pub(crate) fn new() -> Self {
@@ -154,46 +157,46 @@ impl Hashing {
         Self { running: Arc::new(Semaphore::new(HASHES_AT_ONCE)), places: Arc::new(places) }
     }
 
-    /// A place, if there is one.
-    pub(crate) fn enter(&self) -> Result<Place> {
-        self.places.clone().try_acquire_owned().map(Place).map_err(|_| Error::Busy)
-    }
-
-    /// The password's hash, in the PHC form.
-    pub(crate) async fn hash(&self, _place: &Place, password: &str) -> Result<String> {
-        let password = password.to_owned();
-        let hashed = self.run(move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
-        hashed.await?.map_err(|error| Error::Internal(error.to_string()))
-    }
-
-    /// Whether it is the password of that hash. Without a hash it never is, which takes as long.
-    pub(crate) async fn verify(&self, _place: &Place, password: &str, hash: Option<&str>) -> Result<bool> {
-        let (password, hash) = (password.to_owned(), hash.unwrap_or(NOBODY).to_owned());
-        let verified = self.run(move || {
-            let hash = PasswordHash::new(&hash).map_err(HashError::from)?;
-            argon2().verify_password(password.as_bytes(), &hash)
-        });
-        match verified.await? {
-            Ok(()) => Ok(true),
-            Err(HashError::PasswordInvalid) => Ok(false),
-            Err(error) => Err(Error::Internal(error.to_string())),
+    /// Waits for a turn, if there is a place in the queue.
+    pub(crate) async fn turn(&self) -> Result<Turn> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Error::Busy)?;
+        match tokio::time::timeout(WAIT_MAX, self.running.clone().acquire_owned()).await {
+            Ok(Ok(running)) => Ok(Turn { _place: place, _running: running }),
+            _ => Err(Error::Busy),
         }
     }
+}
 
-    /// Runs it on a thread that may block, when it is its turn.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let turn = match tokio::time::timeout(WAIT_MAX, self.running.clone().acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            _ => return Err(Error::Busy),
-        };
-        let working = tokio::task::spawn_blocking(move || {
-            let done = work();
-            // Not before, even if whoever asked has gone away: the bound is on what runs.
-            drop(turn);
-            done
-        });
-        working.await.map_err(|error| Error::Internal(error.to_string()))
+/// The password's hash, in the PHC form.
+pub(crate) async fn hash(turn: Turn, password: &str) -> Result<String> {
+    let password = password.to_owned();
+    let hashed = run(turn, move || argon2().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
+    hashed.await?.map_err(|error| Error::Internal(error.to_string()))
+}
+
+/// Whether it is the password of that hash. Without a hash it never is, which takes as long.
+pub(crate) async fn verify(turn: Turn, password: &str, hash: Option<&str>) -> Result<bool> {
+    let (password, hash) = (password.to_owned(), hash.unwrap_or(NOBODY).to_owned());
+    let verified = run(turn, move || {
+        let hash = PasswordHash::new(&hash).map_err(HashError::from)?;
+        argon2().verify_password(password.as_bytes(), &hash)
+    });
+    match verified.await? {
+        Ok(()) => Ok(true),
+        Err(HashError::PasswordInvalid) => Ok(false),
+        Err(error) => Err(Error::Internal(error.to_string())),
     }
+}
+
+/// Runs it on a thread that may block.
+async fn run<T: Send + 'static>(turn: Turn, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    let working = tokio::task::spawn_blocking(move || {
+        let done = work();
+        // Not before, even if whoever asked has gone away: the bound is on what runs.
+        drop(turn);
+        done
+    });
+    working.await.map_err(|error| Error::Internal(error.to_string()))
 }
 
 fn argon2() -> Argon2<'static> {
@@ -244,31 +247,30 @@ mod tests {
     #[tokio::test]
     async fn a_hash_is_of_its_password_alone_and_never_the_same_twice() {
         let hashing = Hashing::new();
-        let place = hashing.enter().unwrap();
-        let hash = hashing.hash(&place, "four words are plenty").await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
-        assert_ne!(hash, hashing.hash(&place, "four words are plenty").await.unwrap());
-        assert!(hashing.verify(&place, "four words are plenty", Some(&hash)).await.unwrap());
-        assert!(!hashing.verify(&place, "four words are plentY", Some(&hash)).await.unwrap());
+        let made = hash(hashing.turn().await.unwrap(), "four words are plenty").await.unwrap();
+        assert!(made.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{made}");
+        assert_ne!(made, hash(hashing.turn().await.unwrap(), "four words are plenty").await.unwrap());
+        for (password, right) in [("four words are plenty", true), ("four words are plentY", false)] {
+            assert_eq!(verify(hashing.turn().await.unwrap(), password, Some(&made)).await.unwrap(), right);
+        }
     }
 
     #[tokio::test]
     async fn where_there_is_no_user_the_same_work_is_done() {
         let hashing = Hashing::new();
-        let place = hashing.enter().unwrap();
         let nobody = PasswordHash::new(NOBODY).unwrap();
-        let real = PasswordHash::new(&hashing.hash(&place, "x").await.unwrap()).unwrap();
+        let real = PasswordHash::new(&hash(hashing.turn().await.unwrap(), "x").await.unwrap()).unwrap();
         assert_eq!((nobody.algorithm, nobody.version), (real.algorithm, real.version));
         assert_eq!(nobody.params.as_str(), real.params.as_str());
         let length = |hash: &PasswordHash| (hash.salt.unwrap().len(), hash.hash.unwrap().len());
         assert_eq!(length(&nobody), length(&real));
         for password in ["", "x", "four words are plenty"] {
-            assert!(!hashing.verify(&place, password, None).await.unwrap());
+            assert!(!verify(hashing.turn().await.unwrap(), password, None).await.unwrap());
         }
     }
 
     #[tokio::test]
-    async fn so_many_have_a_place_so_many_run_and_the_next_is_told_to_come_back() {
+    async fn so_many_run_so_many_wait_and_the_next_is_told_to_come_back() {
         let hashing = Hashing::new();
         let (most, now) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (open, opened) = std::sync::mpsc::channel::<()>();
@@ -276,19 +278,19 @@ mod tests {
         let mut tasks = Vec::new();
         for _ in 0..HASHES_AT_ONCE + HASHES_WAITING {
             let (hashing, most, now, opened) = (hashing.clone(), most.clone(), now.clone(), opened.clone());
-            let place = hashing.enter().expect("there is a place");
             tasks.push(tokio::spawn(async move {
                 let work = move || {
                     most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     opened.lock().unwrap().recv().unwrap();
                     now.fetch_sub(1, Ordering::SeqCst);
                 };
-                let done = hashing.run(work).await;
-                drop(place);
-                done
+                run(hashing.turn().await?, work).await
             }));
         }
-        assert!(matches!(hashing.enter(), Err(Error::Busy)));
+        while hashing.places.available_permits() > 0 || now.load(Ordering::SeqCst) < HASHES_AT_ONCE {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(matches!(hashing.turn().await, Err(Error::Busy)));
         for _ in &tasks {
             open.send(()).unwrap();
         }
@@ -296,6 +298,6 @@ mod tests {
             task.await.unwrap().unwrap();
         }
         assert_eq!(most.load(Ordering::SeqCst), HASHES_AT_ONCE);
-        assert!(hashing.enter().is_ok(), "there is room again");
+        assert!(hashing.turn().await.is_ok(), "there is room again");
     }
 }

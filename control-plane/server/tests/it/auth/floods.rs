@@ -54,7 +54,8 @@ async fn a_flood_is_hashed_by_the_queue_and_the_rest_told_to_come_back_while_oth
     }
     assert!(looked_at >= HASHES_AT_ONCE + HASHES_WAITING, "{looked_at} looked at, {put_off} put off");
     assert!(put_off > 0, "{looked_at} looked at, {put_off} put off");
-    assert!(slowest < std::time::Duration::from_secs(2), "another route took {slowest:?}");
+    // A machine may be busy with more than this; without the queue it would be tens of seconds.
+    assert!(slowest < std::time::Duration::from_secs(5), "another route took {slowest:?}");
 }
 
 async fn an_unknown_user_takes_as_long_as_a_known_one(at: Place) {
