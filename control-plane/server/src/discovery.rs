@@ -270,6 +270,7 @@ mod tests {
                 vec![
                     "apiextensions.k8s.io",
                     "authentication.k8s.io",
+                    "authorization.k8s.io",
                     "coordination.k8s.io",
                     "dropmate.dev",
                     "events.k8s.io",

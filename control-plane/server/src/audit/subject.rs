@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use dropmate_api::{SYSTEM_NAMESPACE, roles::OPERATOR};
+use dropmate_api::{SYSTEM_NAMESPACE, roles::{OPERATOR, TASKS}};
 use dropmate_store::Access;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use jiff::Timestamp;
@@ -104,6 +104,7 @@ impl Seen<'_> {
             let resource = match (info.kind(), info.subresource.as_str()) {
                 (Some(kind), "") => kind.storage.to_owned(),
                 (Some(kind), subresource) => short(&format!("{}/{subresource}", kind.storage)),
+                (None, _) if info.group == TASKS => short(&info.attributes().path()),
                 (None, _) => short(&info.group_resource()),
             };
             return Subject {
@@ -186,14 +187,14 @@ mod tests {
         false,
         None
     )]
-    #[case::secrets(Method::GET, "/v1/namespaces/acme/secrets", "ada", 200, false, Some("read get secrets acme/"))]
+    #[case::secrets(Method::GET, "/v1/namespaces/acme/secrets", "ada", 200, false, Some("read list secrets acme/"))]
     #[case::secret(
         Method::PUT,
         "/v1/namespaces/acme/secrets/smtp",
         "ada",
         204,
         false,
-        Some("done put secrets acme/smtp")
+        Some("done update secrets acme/smtp")
     )]
     #[case::user(
         Method::POST,
@@ -201,7 +202,7 @@ mod tests {
         "operator",
         200,
         false,
-        Some("done post users/disable /a@b.c")
+        Some("done create users/disable /a@b.c")
     )]
     #[case::login(Method::POST, "/v1/auth/login", "", 401, false, Some("denied post auth/login /"))]
     #[case::logged_in(Method::POST, "/v1/auth/login", "", 200, false, None)]
