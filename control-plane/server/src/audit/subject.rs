@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use dropmate_api::{SYSTEM_NAMESPACE, roles::{OPERATOR, TASKS}};
+use dropmate_api::{
+    SYSTEM_NAMESPACE,
+    roles::{OPERATOR, TASKS},
+};
 use dropmate_store::Access;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use jiff::Timestamp;

@@ -15,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::client::{Api, DISPATCH, ORDERS, order, text};
+use crate::client::{Api, ORDERS, order, text};
 
+const TRACKING: &str = "system:serviceaccount:dropmate-system:tracking";
 const HISTORY: &str = "/v1/namespaces/default/history/orders/o1";
 const START: &str = "2026-05-01T10:00:00Z";
 
@@ -41,10 +42,10 @@ async fn every_change_is_told_with_who_made_it_and_what_it_changed() {
     let path = format!("{ORDERS}/o1");
     api.merge(&path, &json!({"spec": {"priority": 7}, "metadata": {"labels": {"a.b/c": "d"}}})).await.ok();
     let eta = json!({"status": {"eta": "2026-05-01T11:00:00Z"}});
-    api.as_user(DISPATCH).merge(&format!("{path}/status"), &eta).await.ok();
+    api.as_user(TRACKING).merge(&format!("{path}/status"), &eta).await.ok();
     api.delete(&path, &Value::Null).await.ok();
     let page = api.get(HISTORY).await.ok();
-    let who = [("created", "operator"), ("modified", "operator"), ("modified", DISPATCH), ("deleted", "operator")];
+    let who = [("created", "operator"), ("modified", "operator"), ("modified", TRACKING), ("deleted", "operator")];
     assert_eq!(items(&page), who);
     let item = &page["items"][1];
     assert_eq!(
@@ -88,9 +89,10 @@ async fn pages_of_history_join_without_gap_or_double() {
 async fn history_is_for_those_who_may_read_the_object() {
     let api = shop().await;
     api.post(ORDERS, &order("o1")).await.ok();
-    api.as_user(DISPATCH).get(HISTORY).await.ok();
-    assert_eq!(api.as_user("stranger").get(HISTORY).await.code, 403);
-    assert_eq!(api.as_user("stranger").get("/v1/history/namespaces/default").await.code, 403);
+    api.get(HISTORY).await.ok();
+    assert_eq!(api.as_user(TRACKING).get(HISTORY).await.code, 403, "agents have no use for it");
+    assert_eq!(api.as_user("stranger").get(HISTORY).await.code, 404, "to them the namespace does not exist");
+    assert_eq!(api.as_user("stranger").get("/v1/history/namespaces/default").await.code, 404);
     assert_eq!(api.get("/v1/history/namespaces/default").await.ok()["items"][0]["change"], "created");
     assert_eq!(api.get("/v1/history/orders/o1").await.code, 404, "orders are in namespaces");
 }

@@ -37,7 +37,7 @@ async fn a_writer_is_known_by_its_manager_its_program_or_its_account() {
     assert_eq!(managers(&program), [("curl", "Update", "")]);
     let nameless = api.post(ORDERS, &order("o3")).await.ok();
     assert_eq!(managers(&nameless), [("unknown", "Update", "")]);
-    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "x"},
+    let lease = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "dispatch"},
         "spec": {"holderIdentity": "me"}});
     let agents = api.as_user(DISPATCH).post(LEASES, &lease).await.ok();
     assert_eq!(managers(&agents), [("dispatch", "Update", "")]);
