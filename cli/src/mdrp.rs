@@ -122,6 +122,7 @@ pub(crate) fn convert(instance: &Instance, placement: &Placement) -> anyhow::Res
             hold: false,
             cancelled: false,
             retry: None,
+            customer_name: None,
             ttl_seconds_after_finished: None,
         };
         orders.push(Order { metadata: meta(&order.name), spec, status: None });

@@ -71,6 +71,7 @@ fn main() {
                 hold: false,
                 cancelled: false,
                 retry: None,
+                customer_name: None,
                 ttl_seconds_after_finished: None,
             };
             Arc::new(Order::new(&row[0], spec))

@@ -285,6 +285,7 @@ fn order(name: &str, namespace: &str, depots: &[Depot], placed_at: Timestamp, ch
         hold: false,
         cancelled: false,
         retry: None,
+        customer_name: None,
         ttl_seconds_after_finished: None,
     };
     in_namespace(Order::new(name, spec), namespace)

@@ -12,6 +12,7 @@ pub mod crd;
 mod cross;
 pub mod depot;
 pub mod driver;
+pub mod member;
 pub mod order;
 pub mod policy;
 pub mod registry;
@@ -25,6 +26,7 @@ pub use clock::Clock;
 pub use common::{Condition, Location, TimeWindow};
 pub use depot::{Depot, DepotSpec, DepotStatus};
 pub use driver::{Driver, DriverSpec, DriverStatus, VehicleType};
+pub use member::{Member, MemberRole, MemberSpec, MemberStatus};
 pub use order::{Order, OrderSpec, OrderStatus, Phase};
 pub use policy::{DispatchPolicy, DispatchPolicySpec, DispatchPolicyStatus};
 

@@ -68,6 +68,10 @@ pub struct OrderSpec {
     /// What follows a failed attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryPolicy>,
+    /// The customer who ordered, as a Member with the role `customer` names it: they see the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub customer_name: Option<String>,
     /// How long the order stays after its end, in seconds, before it leaves for the archive; absent: 2 days.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]

@@ -1,15 +1,42 @@
 //! Who may do what, as one table of data. Whoever asks (gateway, reviews of access, tests) asks here.
 
-use crate::{GROUP, SYSTEM_NAMESPACE, subresource::ReportType};
+mod fields;
+mod sight;
+mod table;
+
+use crate::{GROUP, member::MemberRole};
+
+pub use self::{
+    fields::outside,
+    sight::{Own, Parties, Sight, redact},
+    table::{RESERVED, TABLE},
+};
 
 /// The user of the operator's token: global, may do everything people may do.
 pub const OPERATOR: &str = "operator";
+/// What the user name of a service account begins with; namespace and name follow, with a colon between them.
+pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
-/// What a user is. A user without a role may do nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The group, in this table, of what stands in the task API only: no client of Kubernetes finds it.
+pub const TASKS: &str = "tasks.dropmate.dev";
+
+/// What a caller is. A caller without a role may do what [`Role::Anyone`] may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
+    /// Every caller who is known.
+    Anyone,
     /// Runs the installation.
     Operator,
+    /// Runs a business.
+    Manager,
+    /// Runs a business's day.
+    Dispatcher,
+    /// Carries.
+    Driver,
+    /// Orders.
+    Customer,
+    /// Looks.
+    Viewer,
     /// The dispatch agent.
     Dispatch,
     /// The tracking agent.
@@ -22,21 +49,63 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 5] = [Self::Operator, Self::Dispatch, Self::Tracking, Self::Notification, Self::Simulation];
+    pub const ALL: [Self; 11] = [
+        Self::Anyone,
+        Self::Operator,
+        Self::Manager,
+        Self::Dispatcher,
+        Self::Driver,
+        Self::Customer,
+        Self::Viewer,
+        Self::Dispatch,
+        Self::Tracking,
+        Self::Notification,
+        Self::Simulation,
+    ];
 
-    /// The role of a user name.
+    /// The global role of a user name. Roles in a namespace come from its Members.
     pub fn of(user: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.user() == user)
+        Self::ALL.into_iter().find(|role| role.user() == Some(user))
     }
 
-    /// The user name that has this role.
-    pub fn user(self) -> &'static str {
+    /// The user name that has this global role.
+    pub fn user(self) -> Option<&'static str> {
         match self {
-            Self::Operator => OPERATOR,
-            Self::Dispatch => "system:serviceaccount:dropmate-system:dispatch",
-            Self::Tracking => "system:serviceaccount:dropmate-system:tracking",
-            Self::Notification => "system:serviceaccount:dropmate-system:notification",
-            Self::Simulation => "system:serviceaccount:dropmate-system:simulation",
+            Self::Operator => Some(OPERATOR),
+            Self::Dispatch => Some("system:serviceaccount:dropmate-system:dispatch"),
+            Self::Tracking => Some("system:serviceaccount:dropmate-system:tracking"),
+            Self::Notification => Some("system:serviceaccount:dropmate-system:notification"),
+            Self::Simulation => Some("system:serviceaccount:dropmate-system:simulation"),
+            Self::Anyone | Self::Manager | Self::Dispatcher | Self::Driver | Self::Customer | Self::Viewer => None,
+        }
+    }
+
+    /// As people say it: `manager`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Operator => "operator",
+            Self::Manager => "manager",
+            Self::Dispatcher => "dispatcher",
+            Self::Driver => "driver",
+            Self::Customer => "customer",
+            Self::Viewer => "viewer",
+            Self::Dispatch => "dispatch",
+            Self::Tracking => "tracking",
+            Self::Notification => "notification",
+            Self::Simulation => "simulation",
+        }
+    }
+}
+
+impl From<MemberRole> for Role {
+    fn from(role: MemberRole) -> Self {
+        match role {
+            MemberRole::Manager => Self::Manager,
+            MemberRole::Dispatcher => Self::Dispatcher,
+            MemberRole::Driver => Self::Driver,
+            MemberRole::Customer => Self::Customer,
+            MemberRole::Viewer => Self::Viewer,
         }
     }
 }
@@ -44,15 +113,37 @@ impl Role {
 /// Groups of a user, as Kubernetes names them.
 pub fn groups(user: &str) -> Vec<String> {
     let mut groups = vec!["system:authenticated".to_owned()];
-    if let Some((namespace, _)) = user.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':')) {
+    if let Some((namespace, _)) = user.strip_prefix(SERVICE_ACCOUNT).and_then(|rest| rest.split_once(':')) {
         groups.push("system:serviceaccounts".to_owned());
         groups.push(format!("system:serviceaccounts:{namespace}"));
     }
     groups
 }
 
+/// A role that a caller has, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Grant {
+    /// What.
+    pub role: Role,
+    /// Where; `None` is everywhere.
+    pub namespace: Option<String>,
+    /// Which driver or customer the caller is there.
+    pub name: Option<String>,
+}
+
+/// What a caller holds, whatever Members say: what everybody may, and their global role.
+pub fn global_grants(user: &str) -> Vec<Grant> {
+    let everywhere = |role| Grant { role, namespace: None, name: None };
+    std::iter::once(Role::Anyone).chain(Role::of(user)).map(everywhere).collect()
+}
+
+/// Whether the caller has a role that is not bound to a namespace: for them, what is missing is missing as in Kubernetes.
+pub fn is_global(grants: &[Grant]) -> bool {
+    grants.iter().any(|grant| grant.namespace.is_none() && grant.role != Role::Anyone)
+}
+
 /// What a request wants, in the words of Kubernetes' authorization.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attributes<'a> {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
     pub verb: &'a str,
@@ -64,6 +155,8 @@ pub struct Attributes<'a> {
     pub subresource: &'a str,
     /// Namespace; `None` is the cluster scope or all namespaces.
     pub namespace: Option<&'a str>,
+    /// The object's name, where the request says it.
+    pub name: Option<&'a str>,
 }
 
 /// One line of the table: a role may use these verbs on these resources.
@@ -73,168 +166,125 @@ pub struct Rule {
     pub role: Role,
     /// API groups; `*` is every group.
     pub groups: &'static [&'static str],
-    /// `orders`, `orders/status`; `*` is every resource with its subresources, `*/` every resource without them.
+    /// `orders`, `orders/status`; `*` is every resource with its subresources, `*/` every resource without them,
+    /// `*/status` this subresource of every one.
     pub resources: &'static [&'static str],
     /// Verbs; `*` is every verb.
     pub verbs: &'static [&'static str],
     /// Only in this namespace; `None` is everywhere.
     pub namespace: Option<&'static str>,
+    /// Only objects of these names; `None` is every name.
+    pub names: Option<&'static [&'static str]>,
+    /// Which objects.
+    pub rows: Rows,
+    /// Only these fields may be written, as [`outside`] reads them; `None` is every field.
+    pub fields: Option<&'static [&'static str]>,
 }
 
-const READ: &[&str] = &["get", "list", "watch"];
-const OURS: &[&str] = &[GROUP];
-const LEASES: &[&str] = &["coordination.k8s.io"];
-const EVENTS: &[&str] = &["", "events.k8s.io"];
-
-const fn rule(
-    role: Role,
-    groups: &'static [&'static str],
-    resources: &'static [&'static str],
-    verbs: &'static [&'static str],
-) -> Rule {
-    Rule { role, groups, resources, verbs, namespace: None }
+/// Which objects of a resource a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// Every one.
+    All,
+    /// Only the caller's: a driver's, a customer's; of namespaces, where the caller is a member.
+    Own,
 }
 
-/// What every agent needs: our kinds and namespaces to read, its Lease, and Events.
-const fn agent(role: Role) -> [Rule; 4] {
-    [
-        rule(role, OURS, &["*/"], READ),
-        rule(role, &[""], &["namespaces"], READ),
-        Rule {
-            role,
-            groups: LEASES,
-            resources: &["leases"],
-            verbs: &["get", "list", "watch", "create", "update", "patch"],
-            namespace: Some(SYSTEM_NAMESPACE),
-        },
-        rule(role, EVENTS, &["events"], &["get", "list", "watch", "create", "update", "patch"]),
-    ]
+/// What the table says to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Yes, within these limits.
+    Allowed(Permit),
+    /// No: the caller lacks the verb.
+    Forbidden,
+    /// The namespace is none of the caller's: to them it does not exist.
+    NoSuchNamespace,
 }
 
-/// The table.
-pub const TABLE: &[&[Rule]] = &[
-    &[rule(Role::Operator, &["*"], &["*"], &["*"])],
-    &agent(Role::Dispatch),
-    &[
-        rule(Role::Dispatch, OURS, &["orders/binding"], &["create", "delete"]),
-        rule(Role::Dispatch, OURS, &["orders/progress"], &["create"]),
-        rule(
-            Role::Dispatch,
-            OURS,
-            &["orders/status", "drivers/status", "dispatchpolicies/status"],
-            &["get", "update", "patch"],
-        ),
-    ],
-    &agent(Role::Tracking),
-    &[rule(Role::Tracking, OURS, &["orders/status", "drivers/status"], &["get", "update", "patch"])],
-    &agent(Role::Notification),
-    &[rule(Role::Notification, OURS, &["orders/status"], &["get", "update", "patch"])],
-    &[rule(Role::Simulation, &["*"], &["*"], READ), rule(Role::Simulation, OURS, &["orders/progress"], &["create"])],
-];
-
-/// What only one role may do, whatever else the table gives: people pin with `spec.driverName`, they do not bind.
-pub const RESERVED: &[(&str, &str, Role)] = &[("create", "orders/binding", Role::Dispatch)];
-
-/// Whether the user may do that.
-pub fn allowed(user: &str, wanted: &Attributes<'_>) -> bool {
-    let Some(role) = Role::of(user) else { return false };
-    let path = if wanted.subresource.is_empty() {
-        wanted.resource.to_owned()
-    } else {
-        format!("{}/{}", wanted.resource, wanted.subresource)
-    };
-    let reserved = RESERVED.iter().any(|(verb, resource, owner)| {
-        *verb == wanted.verb && *resource == path && wanted.group == GROUP && *owner != role
-    });
-    !reserved && TABLE.iter().copied().flatten().any(|rule| rule.role == role && rule.matches(wanted, &path))
+/// The limits of a yes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Permit {
+    /// Which objects there are for the caller.
+    pub sight: Sight,
+    /// The only fields that may be written; `None` is every field.
+    pub fields: Option<Vec<&'static str>>,
+    /// The only names that may be written; `None` is every name.
+    pub names: Option<Vec<&'static str>>,
 }
 
-/// Whether the user may send this type to an order's `/progress`: dispatch decides, phones and people report.
-pub fn may_report(user: &str, report: ReportType) -> bool {
-    match Role::of(user) {
-        Some(Role::Operator) => true,
-        Some(Role::Dispatch) => report.is_dispatch(),
-        Some(Role::Simulation) => !report.is_dispatch(),
-        Some(Role::Tracking | Role::Notification) | None => false,
+/// Looks a request up in the table.
+pub fn decide(grants: &[Grant], wanted: &Attributes<'_>) -> Decision {
+    let member_of = |namespace: &str| grants.iter().any(|grant| grant.namespace.as_deref() == Some(namespace));
+    if let Some(namespace) = wanted.namespace
+        && !is_global(grants)
+        && !member_of(namespace)
+    {
+        return Decision::NoSuchNamespace;
+    }
+    let path = wanted.path();
+    let mut matched = grants
+        .iter()
+        .filter(|grant| grant.namespace.is_none() || grant.namespace.as_deref() == wanted.namespace)
+        .filter(|grant| !is_reserved(grant.role, wanted, &path))
+        .flat_map(|grant| table::of(grant.role).map(move |rule| (grant, rule)))
+        .filter(|(_, rule)| rule.matches(wanted, &path))
+        .peekable();
+    if matched.peek().is_none() {
+        return Decision::Forbidden;
+    }
+    let mut permit = Permit { sight: Sight::Own(Own::default()), fields: Some(Vec::new()), names: Some(Vec::new()) };
+    for (grant, rule) in matched {
+        match rule.rows {
+            Rows::All => permit.sight = Sight::Everything,
+            Rows::Own => permit.sight.widen(grant, grants),
+        }
+        widen(&mut permit.fields, rule.fields);
+        widen(&mut permit.names, rule.names);
+    }
+    Decision::Allowed(permit)
+}
+
+/// Whether the grants allow that for some object at least.
+pub fn allowed(grants: &[Grant], wanted: &Attributes<'_>) -> bool {
+    matches!(decide(grants, wanted), Decision::Allowed(_))
+}
+
+fn widen(limit: &mut Option<Vec<&'static str>>, rule: Option<&'static [&'static str]>) {
+    match (limit.as_mut(), rule) {
+        (Some(limit), Some(more)) => limit.extend_from_slice(more),
+        _ => *limit = None,
+    }
+}
+
+fn is_reserved(role: Role, wanted: &Attributes<'_>, path: &str) -> bool {
+    let meant = |verb: &str, resource: &str| verb == wanted.verb && resource == path && wanted.group == GROUP;
+    RESERVED.iter().any(|(verb, resource, owner)| meant(verb, resource) && *owner != role)
+}
+
+impl Attributes<'_> {
+    /// `orders`, `orders/status`.
+    pub fn path(&self) -> String {
+        if self.subresource.is_empty() {
+            self.resource.to_owned()
+        } else {
+            format!("{}/{}", self.resource, self.subresource)
+        }
     }
 }
 
 impl Rule {
     fn matches(&self, wanted: &Attributes<'_>, path: &str) -> bool {
         let has = |list: &[&str], item: &str| list.iter().any(|held| *held == "*" || *held == item);
-        let resource = has(self.resources, path) || (wanted.subresource.is_empty() && self.resources.contains(&"*/"));
+        let resource = has(self.resources, path)
+            || self.resources.iter().any(|held| held.strip_prefix("*/").is_some_and(|sub| sub == wanted.subresource));
         has(self.groups, wanted.group)
             && resource
             && has(self.verbs, wanted.verb)
             && self.namespace.is_none_or(|only| wanted.namespace == Some(only))
+            // A request without a name makes or looks through objects: whoever carries it out looks at each.
+            && self.names.is_none_or(|names| wanted.name.is_none_or(|name| names.contains(&name)))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DISPATCH: &str = "system:serviceaccount:dropmate-system:dispatch";
-    const SIMULATION: &str = "system:serviceaccount:dropmate-system:simulation";
-
-    fn orders<'a>(verb: &'a str, subresource: &'a str) -> Attributes<'a> {
-        Attributes { verb, group: GROUP, resource: "orders", subresource, namespace: Some("acme") }
-    }
-
-    #[test]
-    fn only_dispatch_binds_but_the_operator_may_unbind() {
-        assert!(allowed(DISPATCH, &orders("create", "binding")));
-        assert!(!allowed(OPERATOR, &orders("create", "binding")));
-        assert!(!allowed(SIMULATION, &orders("create", "binding")));
-        assert!(allowed(OPERATOR, &orders("delete", "binding")));
-    }
-
-    #[test]
-    fn agents_read_everything_of_ours_and_write_only_their_part() {
-        assert!(allowed(DISPATCH, &orders("watch", "")));
-        assert!(allowed(DISPATCH, &orders("patch", "status")));
-        assert!(!allowed(DISPATCH, &orders("patch", "")));
-        assert!(!allowed(DISPATCH, &orders("delete", "")));
-        assert!(allowed(SIMULATION, &orders("create", "progress")));
-        assert!(!allowed(SIMULATION, &orders("create", "")));
-    }
-
-    #[test]
-    fn leases_are_writable_only_in_the_system_namespace() {
-        let lease = |namespace| Attributes {
-            verb: "update",
-            group: "coordination.k8s.io",
-            resource: "leases",
-            subresource: "",
-            namespace,
-        };
-        assert!(allowed(DISPATCH, &lease(Some(SYSTEM_NAMESPACE))));
-        assert!(!allowed(DISPATCH, &lease(Some("acme"))));
-        assert!(!allowed(DISPATCH, &lease(None)));
-    }
-
-    #[test]
-    fn a_user_without_a_role_may_do_nothing() {
-        for verb in ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"] {
-            assert!(!allowed("alice", &orders(verb, "")));
-        }
-        assert!(!may_report("alice", ReportType::Deliver));
-    }
-
-    #[test]
-    fn phones_report_facts_and_dispatch_reports_decisions() {
-        assert!(may_report(SIMULATION, ReportType::Deliver));
-        assert!(!may_report(SIMULATION, ReportType::Offer));
-        assert!(may_report(DISPATCH, ReportType::Offer));
-        assert!(!may_report(DISPATCH, ReportType::Deliver));
-    }
-
-    #[test]
-    fn service_accounts_are_in_the_groups_of_kubernetes() {
-        assert_eq!(
-            groups(DISPATCH),
-            ["system:authenticated", "system:serviceaccounts", "system:serviceaccounts:dropmate-system"]
-        );
-        assert_eq!(groups(OPERATOR), ["system:authenticated"]);
-    }
-}
+mod tests;

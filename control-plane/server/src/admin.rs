@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, gateway::no_such_task, history, state::AppState};
+use crate::{archive, audit, gateway::no_such_task, history, me, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -46,6 +46,7 @@ pub(crate) fn probes(state: AppState) -> Router {
 pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
         .route("/clock", get(clock))
+        .route("/me", get(me::me))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))

@@ -1,8 +1,10 @@
 //! Who calls: put on every request by the gateway once it knows, and read by the verbs.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use dropmate_api::roles;
+use dropmate_api::roles::{self, Grant, Permit};
+
+use crate::request_info::ResourceInfo;
 
 /// An authenticated caller, a request extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,17 @@ impl Caller {
 /// trusted proxy says (`--trusted-proxies`). Absent in process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
+
+/// What the table of roles said to a request for a resource, a request extension.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    /// Everything that the caller holds.
+    pub(crate) grants: Arc<[Grant]>,
+    /// What was asked.
+    pub(crate) info: ResourceInfo,
+    /// The limits of the yes.
+    pub(crate) permit: Permit,
+}
 
 /// The request's id, a request extension; it goes into the log line and the revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use dropmate_api::Clock;
+use dropmate_api::{Clock, roles};
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -35,10 +35,11 @@ pub(crate) use self::{
 };
 use crate::{
     audit::{self, Audit, Seen},
-    caller::{Caller, ClientAddress, RequestId},
+    caller::{Admission, Caller, ClientAddress, RequestId},
     error::ApiError,
     form::{self, Form},
     limits::{RateLimits, Standing},
+    members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
     tokens::{Session, Tokens},
@@ -90,6 +91,7 @@ impl Bounds {
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
     pub(crate) authentication: Authentication,
+    pub(crate) members: Directory,
     pub(crate) bounds: Bounds,
     pub(crate) limits: RateLimits,
     /// Where refused and sensitive requests are noted, and by which clock; `None` in tests of the gateway alone.
@@ -109,7 +111,7 @@ impl Gateway {
     async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
         let admitted = self.known(&mut parts, record).and_then(|()| self.admit(&parts.headers, record));
-        let (session, permit) = match admitted {
+        let (session, admission, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 body::discard(body).await;
@@ -118,6 +120,9 @@ impl Gateway {
         };
         if let Some(session) = &session {
             parts.extensions.insert(session.caller().clone());
+        }
+        if let Some(admission) = &admission {
+            parts.extensions.insert(admission.clone());
         }
         let (body, _reserved) = body::read(&mut parts.headers, body, &self.bounds.bodies).await?;
         let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
@@ -131,7 +136,7 @@ impl Gateway {
                 return Err(ApiError::timeout("the request did not complete within 60 seconds").retry_after(1));
             }
         };
-        Ok(Answer { response, session, permit })
+        Ok(Answer { response, session, admission, permit })
     }
 
     /// Where the request came from, and whether not too many do.
@@ -163,9 +168,9 @@ impl Gateway {
     }
 
     /// Everything else that is decided before a byte of the body is read.
-    fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<(Option<Admitted>, Option<Permit>), ApiError> {
+    fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<Admittance, ApiError> {
         if record.asked.public {
-            return Ok((None, None));
+            return Ok((None, None, None));
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
@@ -179,7 +184,7 @@ impl Gateway {
             self.counted(self.limits.caller(&session.caller.user), record)?;
         }
         let asked = &record.asked;
-        asked.authorize(session.caller())?;
+        let admission = asked.authorize(session.caller(), self.members.grants(session.caller()))?;
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
             Admitted::Fixed(_) => None,
@@ -189,16 +194,48 @@ impl Gateway {
                 Some(room.clone().try_acquire_owned().map_err(full)?)
             }
         };
-        Ok((Some(session), permit))
+        Ok((Some(session), admission, permit))
+    }
+}
+
+impl Gateway {
+    /// Returns once the caller may not go on: the token or the role is no longer theirs.
+    fn ended(&self, session: Admitted, admission: Option<Admission>) -> impl Future<Output = ()> + Send + use<> {
+        let members = self.members.clone();
+        async move {
+            let caller = session.caller().clone();
+            let lost = async {
+                match admission {
+                    Some(Admission { grants, info, permit }) if !roles::is_global(&grants) => {
+                        members.ended(caller, info, permit).await;
+                    }
+                    _ => std::future::pending().await,
+                }
+            };
+            let revoked = async {
+                match session {
+                    Admitted::Token(session) => session.ended().await,
+                    Admitted::Fixed(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = revoked => {}
+                () = lost => {}
+            }
+        }
     }
 }
 
 type Permit = OwnedSemaphorePermit;
+/// Who was let in, with which limits, and the room that they take.
+type Admittance = (Option<Admitted>, Option<Admission>, Option<Permit>);
 
 /// A handler's answer, with what must last until its end.
 struct Answer {
     response: Response,
     session: Option<Admitted>,
+    admission: Option<Admission>,
     permit: Option<Permit>,
 }
 
@@ -231,12 +268,12 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
     let form = Form::wanted(request.uri(), request.headers());
     let outcome = gateway.answer(request, next, &mut record).await;
     let refused_here = outcome.is_err();
-    let (response, session) = match outcome {
-        Ok(Answer { response, session, permit }) => {
+    let (response, session, admission) = match outcome {
+        Ok(Answer { response, session, admission, permit }) => {
             record.permit = permit;
-            (response, session)
+            (response, session, admission)
         }
-        Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None),
+        Err(refusal) => (form.write(refused(&refusal, record.asked.surface)).await, None, None),
     };
     record.status = response.status();
     if let Some((audit, clock)) = &gateway.audit {
@@ -253,7 +290,7 @@ async fn handle(State(gateway): State<Gateway>, mut request: Request, next: Next
         });
     }
     let cut = match session {
-        Some(Admitted::Token(session)) if record.asked.watch => Cut::when(session.ended()),
+        Some(session) if record.asked.watch => Cut::when(gateway.ended(session, admission)),
         _ if record.asked.watch => Cut::never(),
         _ => Cut::failing_after(ANSWER_DEADLINE),
     };
@@ -344,8 +381,9 @@ mod tests {
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
-        Gateway { authentication, bounds, limits: RateLimits::none(), audit: None, metrics: Metrics::new() }
-            .around(routes)
+        let members = Directory::default();
+        let limits = RateLimits::none();
+        Gateway { authentication, members, bounds, limits, audit: None, metrics: Metrics::new() }.around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

@@ -24,6 +24,8 @@ mod gateway;
 mod history;
 mod kubeconfig;
 mod limits;
+mod me;
+mod members;
 mod metrics;
 pub mod migrations;
 mod namespaces;
@@ -67,6 +69,7 @@ use crate::{
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
+    members::Directory,
     metrics::Metrics,
     state::AppState,
     tokens::Tokens,
@@ -125,9 +128,10 @@ impl ControlPlane {
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
         let shutdown = CancellationToken::new();
+        let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
-        let state = AppState { store, identity, audit, clock, shutdown };
+        let state = AppState { store, identity, members, audit, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -164,7 +168,12 @@ impl ControlPlane {
 
     /// The API as `user`, without a socket and without a token, under the same authorization.
     pub fn in_process(&self, user: &str) -> Router {
-        self.router_for(Authentication::Fixed(Caller::named(user)))
+        self.in_process_as(Caller::named(user))
+    }
+
+    /// The same as a caller with an identity of theirs.
+    pub fn in_process_as(&self, caller: Caller) -> Router {
+        self.router_for(Authentication::Fixed(caller))
     }
 
     fn router_for(&self, authentication: Authentication) -> Router {
@@ -173,6 +182,7 @@ impl ControlPlane {
             .merge(admin::tasks(self.state.clone()));
         Gateway {
             authentication,
+            members: self.state.members.clone(),
             bounds: self.bounds.clone(),
             limits: self.limits.clone(),
             audit: Some((self.state.audit.clone(), self.state.clock.clone())),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dropmate_api::registry;
+use dropmate_api::{registry, roles::Parties};
 use dropmate_store::Object;
 use serde_json::Value;
 
@@ -16,6 +16,8 @@ pub(crate) struct Noted {
     fields: BTreeMap<String, String>,
     /// The cells of its row.
     pub(crate) cells: Vec<Cell>,
+    /// Whose it is, of an order.
+    pub(crate) parties: Parties,
 }
 
 impl Noted {
@@ -42,6 +44,7 @@ impl Noted {
                 .find(|kind| kind.renamed.is_empty())
                 .map(|kind| table::cells(kind, &body))
                 .unwrap_or_default(),
+            parties: if object.key.resource == "orders.dropmate.dev" { Parties::of(&body) } else { Parties::default() },
         }
     }
 }

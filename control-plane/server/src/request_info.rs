@@ -4,16 +4,18 @@
 use axum::extract::Query as QueryOf;
 use dropmate_api::{
     registry::{self, Kind},
-    roles::Attributes,
+    roles::{Attributes, TASKS},
 };
 use http::{Method, Uri};
 
 use crate::{
+    caller::Caller,
+    error::ApiError,
     history,
     options::{self, Query},
 };
 
-/// A request to the resource API.
+/// A request to the resource API, or to a part of the task API that not everybody may ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ResourceInfo {
     pub(crate) verb: &'static str,
@@ -30,7 +32,7 @@ impl ResourceInfo {
     pub(crate) fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
         let (group, version) = match parts.next()? {
-            "v1" => return Self::past(method, &parts.map(decode).collect::<Vec<_>>()),
+            "v1" => return Self::task(method, &parts.map(decode).collect::<Vec<_>>()),
             "api" => (String::new(), parts.next()?),
             "apis" => (parts.next()?.to_owned(), parts.next()?),
             _ => return None,
@@ -70,31 +72,49 @@ impl ResourceInfo {
         })
     }
 
-    /// Who may read a kind may read its archive and its history: `/v1/namespaces/NS/archive/RESOURCE[/NAME]`,
-    /// `/v1/namespaces/NS/history/RESOURCE/NAME`, `/v1/history/RESOURCE/NAME`.
-    fn past(method: &Method, parts: &[String]) -> Option<Self> {
-        let (namespace, resource, name) = match parts.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            ["namespaces", namespace, "archive", resource] => (Some(namespace), resource, None),
-            ["namespaces", namespace, "archive" | "history", resource, name] => (Some(namespace), resource, Some(name)),
+    /// Of the task API, what stands in a namespace or is for some callers only. Who may read a kind does not thereby
+    /// read its archive and its history: those are parts of it as `/status` is.
+    fn task(method: &Method, parts: &[String]) -> Option<Self> {
+        let ours = |resource: &str| (TASKS.to_owned(), resource.to_owned());
+        let of_kind = |resource: &str| match history::named(resource) {
+            Some(kind) => (kind.group.to_owned(), kind.plural.to_owned()),
+            None => (dropmate_api::GROUP.to_owned(), resource.to_owned()),
+        };
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let (namespace, (group, resource), name, subresource) = match parts[..] {
+            ["namespaces", namespace, past @ ("archive" | "history"), resource] => {
+                (Some(namespace), of_kind(resource), None, past)
+            }
+            ["namespaces", namespace, past @ ("archive" | "history"), resource, name] => {
+                (Some(namespace), of_kind(resource), Some(name), past)
+            }
             // A Namespace is in itself here as well.
-            ["history", resource @ "namespaces", name] => (Some(name), resource, Some(name)),
-            ["history", resource, name] => (None, resource, Some(name)),
+            ["history", resource @ "namespaces", name] => (Some(name), of_kind(resource), Some(name), "history"),
+            ["history", resource, name] => (None, of_kind(resource), Some(name), "history"),
+            // What is done to an object is a part of it: `members/NAME/invitation`.
+            ["namespaces", namespace, resource, name, part] => (Some(namespace), of_kind(resource), Some(name), part),
+            ["namespaces", namespace, resource] => (Some(namespace), ours(resource), None, ""),
+            ["namespaces", namespace, resource, name] => (Some(namespace), ours(resource), Some(name), ""),
+            ["namespaces", namespace, resource, name, part, ..] => (Some(namespace), ours(resource), Some(name), part),
+            [resource @ ("users" | "keys" | "audit")] => (None, ours(resource), None, ""),
+            [resource @ ("users" | "keys" | "audit"), name] => (None, ours(resource), Some(name), ""),
+            [resource @ ("users" | "keys" | "audit"), name, part, ..] => (None, ours(resource), Some(name), part),
             _ => return None,
         };
-        let reads = matches!(*method, Method::GET | Method::HEAD);
-        let kind = history::named(resource);
+        let verb = match *method {
+            Method::POST => "create",
+            Method::PUT => "update",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            _ if name.is_some() => "get",
+            _ => "list",
+        };
         Some(Self {
-            verb: if !reads {
-                "update"
-            } else if name.is_some() {
-                "get"
-            } else {
-                "list"
-            },
-            group: kind.map_or(dropmate_api::GROUP, |kind| kind.group).to_owned(),
+            verb,
+            group,
             version: dropmate_api::VERSION.to_owned(),
-            resource: kind.map_or(resource, |kind| kind.plural).to_owned(),
-            subresource: String::new(),
+            resource,
+            subresource: subresource.to_owned(),
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
         })
@@ -108,6 +128,24 @@ impl ResourceInfo {
             resource: &self.resource,
             subresource: &self.subresource,
             namespace: self.namespace.as_deref(),
+            name: self.name.as_deref(),
+        }
+    }
+
+    /// The 403 in Kubernetes' words.
+    pub(crate) fn forbidden(&self, caller: &Caller) -> ApiError {
+        let scope = match &self.namespace {
+            Some(namespace) => format!("in the namespace {namespace:?}"),
+            None => "at the cluster scope".to_owned(),
+        };
+        let path = self.attributes().path();
+        let why = format!(
+            "User {:?} cannot {} resource {path:?} in API group {:?} {scope}",
+            caller.user, self.verb, self.group
+        );
+        match self.kind() {
+            Some(kind) => ApiError::forbidden(kind, self.name.as_deref().unwrap_or_default(), &why),
+            None => ApiError::forbidden_path(format!("{} is forbidden: {why}", self.group_resource())),
         }
     }
 
@@ -203,18 +241,41 @@ mod tests {
     }
 
     #[test]
-    fn history_is_read_by_who_reads_the_object() {
-        let past = |path| info(&Method::GET, path).map(|info| (info.verb, info.group, info.resource, info.namespace));
-        let told = |group: &str, resource: &str, namespace: Option<&str>| {
-            Some(("get", group.to_owned(), resource.to_owned(), namespace.map(str::to_owned)))
+    fn history_is_a_part_of_what_it_is_the_history_of() {
+        let past =
+            |path| info(&Method::GET, path).map(|info| (info.group.clone(), info.attributes().path(), info.namespace));
+        let told = |group: &str, path: &str, namespace: Option<&str>| {
+            Some((group.to_owned(), path.to_owned(), namespace.map(str::to_owned)))
         };
-        assert_eq!(past("/v1/namespaces/a/history/orders/o"), told("dropmate.dev", "orders", Some("a")));
+        assert_eq!(past("/v1/namespaces/a/history/orders/o"), told("dropmate.dev", "orders/history", Some("a")));
         let lease = past("/v1/namespaces/a/history/leases.coordination.k8s.io/l");
-        assert_eq!(lease, told("coordination.k8s.io", "leases", Some("a")));
-        assert_eq!(past("/v1/namespaces/a/history/leases/l"), told("coordination.k8s.io", "leases", Some("a")));
-        assert_eq!(past("/v1/history/namespaces/a"), told("", "namespaces", Some("a")));
-        assert_eq!(past("/v1/namespaces/a/history/nothings/n"), told("dropmate.dev", "nothings", Some("a")));
-        assert_eq!(info(&Method::DELETE, "/v1/namespaces/a/history/orders/o").unwrap().verb, "update");
+        assert_eq!(lease, told("coordination.k8s.io", "leases/history", Some("a")));
+        assert_eq!(past("/v1/namespaces/a/archive/orders"), told("dropmate.dev", "orders/archive", Some("a")));
+        assert_eq!(past("/v1/history/namespaces/a"), told("", "namespaces/history", Some("a")));
+        assert_eq!(info(&Method::DELETE, "/v1/namespaces/a/history/orders/o").unwrap().verb, "delete");
+    }
+
+    #[test]
+    fn every_task_in_a_namespace_is_looked_up_in_the_table() {
+        let task = |method: &Method, path: &str| {
+            let info = info(method, path).unwrap();
+            (info.verb, info.group, info.resource, info.subresource, info.namespace)
+        };
+        let told = |verb, group: &str, resource: &str, subresource: &str, namespace: Option<&str>| {
+            (verb, group.to_owned(), resource.to_owned(), subresource.to_owned(), namespace.map(str::to_owned))
+        };
+        assert_eq!(task(&Method::PUT, "/v1/namespaces/a/secrets/s"), told("update", TASKS, "secrets", "", Some("a")));
+        assert_eq!(
+            task(&Method::POST, "/v1/namespaces/a/members/m/invitation"),
+            told("create", "dropmate.dev", "members", "invitation", Some("a"))
+        );
+        assert_eq!(
+            task(&Method::DELETE, "/v1/namespaces/a/serviceaccounts/s/tokens"),
+            told("delete", "", "serviceaccounts", "tokens", Some("a"))
+        );
+        assert_eq!(task(&Method::GET, "/v1/namespaces/a/whatever"), told("list", TASKS, "whatever", "", Some("a")));
+        assert_eq!(task(&Method::POST, "/v1/users/a@b.c/disable"), told("create", TASKS, "users", "disable", None));
+        assert_eq!(task(&Method::GET, "/v1/audit"), told("list", TASKS, "audit", "", None));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use self::labels::LabelTerm;
 use crate::{
     error::{ApiError, Result},
     noted::Noted,
+    resources::Eyes,
 };
 
 /// A selector with more values than this is refused: matching costs values × objects.
@@ -19,6 +20,8 @@ const MAX_VALUES: usize = 10_000;
 pub(crate) struct Selector {
     labels: Vec<LabelTerm>,
     fields: Vec<FieldTerm>,
+    /// Of a caller who sees only their own: what they ask for is looked for among that.
+    eyes: Option<Eyes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +45,18 @@ impl Selector {
         if labels.iter().map(LabelTerm::size).sum::<usize>() + fields.len() > MAX_VALUES {
             return Err(ApiError::bad_request(format!("a selector may have at most {MAX_VALUES} values")));
         }
-        Ok(Self { labels, fields })
+        Ok(Self { labels, fields, eyes: None })
+    }
+
+    /// The same, of what is there for the caller.
+    #[must_use]
+    pub(crate) fn seen_by(self, eyes: Option<Eyes>) -> Self {
+        Self { eyes, ..self }
     }
 
     /// Whether every object is meant.
     pub(crate) fn is_empty(&self) -> bool {
-        self.labels.is_empty() && self.fields.is_empty()
+        self.labels.is_empty() && self.fields.is_empty() && self.eyes.is_none()
     }
 
     /// The one name that can match, if `metadata.name=` is asked for.
@@ -57,6 +66,9 @@ impl Selector {
 
     /// Whether the object is meant. Its body is parsed only if its key cannot tell.
     pub(crate) fn matches(&self, object: &Object) -> bool {
+        if self.eyes.as_ref().is_some_and(|eyes| !eyes.see(object)) {
+            return false;
+        }
         let by_key = |term: &&FieldTerm| key_field(&term.field, &object.key).is_some();
         if !self.fields.iter().filter(by_key).all(|term| term.holds(key_field(&term.field, &object.key).unwrap_or("")))
         {

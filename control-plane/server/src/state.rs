@@ -6,6 +6,7 @@ use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Audit;
+use crate::members::Directory;
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -16,6 +17,8 @@ pub(crate) struct AppState {
     pub(crate) identity: Option<Identity>,
     /// Where requests are noted that change no object.
     pub(crate) audit: Audit,
+    /// Who is a member of what.
+    pub(crate) members: Directory,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

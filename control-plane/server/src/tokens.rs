@@ -71,7 +71,8 @@ pub(crate) fn new_token() -> anyhow::Result<String> {
 
 /// The line of a token file that makes whoever has the token that caller.
 pub(crate) fn line(token: &str, role: Role) -> String {
-    format!("{},{}\n", hex::encode(hash(token.trim())), role.user())
+    // Only a role that is a user's has callers here.
+    role.user().map(|user| format!("{},{user}\n", hex::encode(hash(token.trim())))).unwrap_or_default()
 }
 
 pub(crate) fn token_file(name: &str) -> String {

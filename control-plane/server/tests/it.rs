@@ -8,6 +8,8 @@ mod apply;
 mod archive;
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/authorization.rs"]
+mod authorization;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
 #[path = "it/certificates.rs"]
@@ -60,6 +62,8 @@ mod server;
 mod starts;
 #[path = "it/tables.rs"]
 mod tables;
+#[path = "it/tenants.rs"]
+mod tenants;
 #[path = "it/tls.rs"]
 mod tls;
 #[path = "it/typed.rs"]

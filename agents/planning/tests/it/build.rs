@@ -56,6 +56,7 @@ pub(crate) fn order(name: &str) -> Order {
         hold: false,
         cancelled: false,
         retry: None,
+        customer_name: None,
         ttl_seconds_after_finished: None,
     };
     let mut order = Order::new(name, spec);

@@ -12,8 +12,9 @@ use super::{
     schemas,
 };
 use crate::{
-    ApplySet, Depot, DispatchPolicy, Driver, GROUP, Order, VERSION, applyset::ApplySetStrategy, depot::DepotStrategy,
-    driver::DriverStrategy, order::strategy::OrderStrategy, policy::DispatchPolicyStrategy, schema::Schema,
+    ApplySet, Depot, DispatchPolicy, Driver, GROUP, Member, Order, VERSION, applyset::ApplySetStrategy,
+    depot::DepotStrategy, driver::DriverStrategy, member::MemberStrategy, order::strategy::OrderStrategy,
+    policy::DispatchPolicyStrategy, schema::Schema,
 };
 
 /// The schema made by an expression, on first use and once.
@@ -26,7 +27,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 10] = [
+pub(super) static KINDS: [Kind; 11] = [
     Kind {
         group: "",
         version: "v1",
@@ -226,6 +227,24 @@ pub(super) static KINDS: [Kind; 10] = [
              without it, built-in defaults are."
         )),
         ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"], &DispatchPolicyStrategy)
+    },
+    Kind {
+        categories: &["dropmate"],
+        columns: &[
+            column("User", "string", ".spec.user", "Who"),
+            column("Role", "string", ".spec.role", "What they may do here"),
+            column("Accepted", "date", ".status.acceptedAt", "Since when the invitation is accepted"),
+            wide("Driver", "string", ".spec.driverName", "The Driver that this is"),
+            wide("Customer", "string", ".spec.customerName", "The customer that this is"),
+        ],
+        selectable_fields: &["spec.user", "spec.role"],
+        storage: "members.dropmate.dev",
+        schema: schema!(schemas::ours(
+            &Member::crd(),
+            "Member says who has which role in its namespace. It takes effect once its invitation is accepted, at once for a \
+             service account or a verified address."
+        )),
+        ..ours("Member", "members", "member", &["mem"], &MemberStrategy)
     },
     Kind {
         // Not among `all`: it is about objects of the shop, and none of them.

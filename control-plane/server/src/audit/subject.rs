@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use dropmate_api::{SYSTEM_NAMESPACE, roles::OPERATOR};
+use dropmate_api::{
+    SYSTEM_NAMESPACE,
+    roles::{OPERATOR, TASKS},
+};
 use dropmate_store::Access;
 use http::{HeaderValue, Method, StatusCode, Uri};
 use jiff::Timestamp;
@@ -101,9 +104,11 @@ impl Seen<'_> {
     fn subject(&self) -> Subject {
         let named = |text: &str| short(&decode(text));
         if let Some(info) = self.info {
-            let resource = match (info.kind(), info.subresource.as_str()) {
-                (Some(kind), "") => kind.storage.to_owned(),
-                (Some(kind), subresource) => short(&format!("{}/{subresource}", kind.storage)),
+            let task = (info.group == TASKS).then_some(info.resource.as_str());
+            let stored = info.kind().map(|kind| kind.storage).or(task);
+            let resource = match (stored, info.subresource.as_str()) {
+                (Some(stored), "") => short(stored),
+                (Some(stored), subresource) => short(format!("{stored}/{subresource}")),
                 (None, _) => short(&info.group_resource()),
             };
             return Subject {
@@ -121,22 +126,13 @@ impl Seen<'_> {
             "other".to_owned()
         };
         let parts: Vec<&str> = self.asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        let (resource, namespace, name) = match parts[..] {
-            ["v1", "namespaces", namespace, resource] => (named(resource), named(namespace), String::new()),
-            ["v1", "namespaces", namespace, resource, name] => (named(resource), named(namespace), named(name)),
-            ["v1", "namespaces", namespace, resource, name, ..] => {
-                let last = parts.last().copied().unwrap_or_default();
-                (format!("{}/{}", named(resource), named(last)), named(namespace), named(name))
-            }
-            ["v1", "users"] => ("users".to_owned(), String::new(), String::new()),
-            ["v1", "users", name] => ("users".to_owned(), String::new(), named(name)),
-            ["v1", "users", name, what, ..] => (format!("users/{}", named(what)), String::new(), named(name)),
-            // What follows may be a token.
-            ["v1", "auth", what, ..] => (format!("auth/{}", named(what)), String::new(), String::new()),
-            ["v1", what, ..] => (named(what), String::new(), String::new()),
-            _ => Default::default(),
+        // What follows may be a token.
+        let resource = match parts[..] {
+            ["v1", "auth", what, ..] => format!("auth/{}", named(what)),
+            ["v1", what, ..] => named(what),
+            _ => String::new(),
         };
-        Subject { verb, resource, namespace, name }
+        Subject { verb, resource, ..Subject::default() }
     }
 }
 
@@ -186,14 +182,14 @@ mod tests {
         false,
         None
     )]
-    #[case::secrets(Method::GET, "/v1/namespaces/acme/secrets", "ada", 200, false, Some("read get secrets acme/"))]
+    #[case::secrets(Method::GET, "/v1/namespaces/acme/secrets", "ada", 200, false, Some("read list secrets acme/"))]
     #[case::secret(
         Method::PUT,
         "/v1/namespaces/acme/secrets/smtp",
         "ada",
         204,
         false,
-        Some("done put secrets acme/smtp")
+        Some("done update secrets acme/smtp")
     )]
     #[case::user(
         Method::POST,
@@ -201,7 +197,7 @@ mod tests {
         "operator",
         200,
         false,
-        Some("done post users/disable /a@b.c")
+        Some("done create users/disable /a@b.c")
     )]
     #[case::login(Method::POST, "/v1/auth/login", "", 401, false, Some("denied post auth/login /"))]
     #[case::logged_in(Method::POST, "/v1/auth/login", "", 200, false, None)]

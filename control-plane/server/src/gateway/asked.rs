@@ -3,8 +3,12 @@
 use axum::extract::{MatchedPath, Request};
 use http::Method;
 
-use crate::{caller::Caller, error::ApiError, request_info::ResourceInfo};
-use dropmate_api::roles;
+use crate::{
+    caller::{Admission, Caller},
+    error::ApiError,
+    request_info::ResourceInfo,
+};
+use dropmate_api::roles::{self, Decision, Grant};
 
 /// How errors are said: as Kubernetes `Status`, or as problems (RFC 9457) under `/v1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,30 +65,15 @@ impl Asked {
         self.info.as_ref().and_then(ResourceInfo::kind).map_or("", |kind| kind.kind)
     }
 
-    /// Whether the caller may; else the 403 in Kubernetes' words. What is no resource (discovery, tasks that check for
-    /// themselves) is open to every caller.
-    pub(super) fn authorize(&self, caller: &Caller) -> Result<(), ApiError> {
-        let Some(info) = &self.info else { return Ok(()) };
-        if roles::allowed(&caller.user, &info.attributes()) {
-            return Ok(());
+    /// What the table of roles says; `None` for what is open to every caller: discovery, tasks about the caller.
+    pub(super) fn authorize(&self, caller: &Caller, grants: Vec<Grant>) -> Result<Option<Admission>, ApiError> {
+        let Some(info) = &self.info else { return Ok(None) };
+        match roles::decide(&grants, &info.attributes()) {
+            Decision::Allowed(permit) => Ok(Some(Admission { grants: grants.into(), info: info.clone(), permit })),
+            Decision::Forbidden => Err(info.forbidden(caller)),
+            Decision::NoSuchNamespace => {
+                Err(ApiError::namespace_not_found(info.namespace.as_deref().unwrap_or_default()))
+            }
         }
-        let resource = if info.subresource.is_empty() {
-            info.resource.clone()
-        } else {
-            format!("{}/{}", info.resource, info.subresource)
-        };
-        let scope = match &info.namespace {
-            Some(namespace) => format!("in the namespace {namespace:?}"),
-            None => "at the cluster scope".to_owned(),
-        };
-        let why = format!(
-            "User {:?} cannot {} resource {resource:?} in API group {:?} {scope}",
-            caller.user, info.verb, info.group
-        );
-        let name = info.name.as_deref().unwrap_or_default();
-        Err(match info.kind() {
-            Some(kind) => ApiError::forbidden(kind, name, &why),
-            None => ApiError::forbidden_path(format!("{} is forbidden: {why}", info.group_resource())),
-        })
     }
 }

@@ -1,6 +1,6 @@
 //! The form in which an answer is given, as the caller's `Accept` asks.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use dropmate_api::{Clock, registry::Kind};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     call::Call,
     commit,
+    limits::Eyes,
     list::Listing,
     page_body::{PageBody, Render},
 };
@@ -29,6 +30,8 @@ pub(crate) struct Answer {
     form: Representation,
     include: Include,
     clock: Clock,
+    /// Of a caller who does not see all of an object.
+    eyes: Option<Eyes>,
     /// Whether a watcher knows the columns of its Table.
     columns_known: bool,
 }
@@ -43,7 +46,7 @@ impl Answer {
             let given = include.unwrap_or("");
             ApiError::bad_request(format!("unrecognized includeObject value: {given:?}"))
         })?;
-        Ok(Self { form, include, clock: call.state.clock.clone(), columns_known: false })
+        Ok(Self { form, include, clock: call.state.clock.clone(), eyes: Eyes::of(call), columns_known: false })
     }
 
     fn now(&self) -> Timestamp {
@@ -52,7 +55,7 @@ impl Answer {
 
     /// An object as it is stored.
     pub(crate) fn stored(&self, kind: &Kind, stored: &Object, code: StatusCode) -> Result<Response> {
-        if self.form == Representation::Json {
+        if self.form == Representation::Json && self.eyes.is_none() {
             let mut bytes = Vec::with_capacity(stored.body.len() + 64);
             write_json(kind, stored, stored.revision, &mut bytes)?;
             return Ok(respond(bytes, code));
@@ -62,6 +65,11 @@ impl Answer {
 
     /// An object in its served form, which need not be stored (dry run).
     pub(crate) fn served(&self, kind: &Kind, served: &Value, code: StatusCode) -> Response {
+        let mut shown = Cow::Borrowed(served);
+        if let Some(eyes) = &self.eyes {
+            eyes.redact(shown.to_mut());
+        }
+        let served = &*shown;
         let answer = match self.form {
             Representation::Json => return respond(served.to_string().into_bytes(), code),
             Representation::Table => {
@@ -82,7 +90,8 @@ impl Answer {
                 let document = json!({
                     "apiVersion": kind.api_version(), "kind": kind.list_kind(), "metadata": metadata, "items": [],
                 });
-                let size = kind.renamed.is_empty().then(|| plain_bytes(&objects));
+                let plain = kind.renamed.is_empty() && self.eyes.is_none();
+                let size = plain.then(|| plain_bytes(&objects));
                 (document, "items", size, Box::new(|object, out| write_json(kind, object, object.revision, out)))
             }
             Representation::Table => {
@@ -98,6 +107,10 @@ impl Answer {
                 };
                 (table::partial_metadata_list(&metadata), "items", None, Box::new(render))
             }
+        };
+        let render = match self.eyes.clone() {
+            Some(eyes) => through(eyes, kind, render),
+            None => render,
         };
         let sized = size.is_some();
         let body = PageBody::new(split(&document, field)?, objects, size, render);
@@ -116,6 +129,8 @@ impl Answer {
         revision: Revision,
         out: &mut Vec<u8>,
     ) -> Result<()> {
+        let shown = self.eyes.as_ref().map(|eyes| eyes.shown(kind, object)).transpose()?;
+        let object = shown.as_ref().unwrap_or(object);
         match self.form {
             Representation::Json => write_json(kind, object, revision, out),
             Representation::Table => {
@@ -138,6 +153,11 @@ impl Answer {
             Representation::Metadata => table::partial_metadata(&plain),
         }
     }
+}
+
+/// Renders what the caller may see of each object.
+fn through(eyes: Eyes, kind: &'static Kind, mut render: Render) -> Render {
+    Box::new(move |object, out| render(&eyes.shown(kind, object)?, out))
 }
 
 /// An answer in JSON, which every form is.

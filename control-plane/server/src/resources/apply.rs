@@ -4,7 +4,6 @@ use axum::{body::Body, response::Response};
 use dropmate_api::{
     apply::{self, ApplyError},
     registry::{Kind, Part},
-    roles::{self, Attributes},
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -113,25 +112,7 @@ impl Call {
                 self.name()
             )));
         }
-        self.may_create()?;
         self.create_named(wanted, options, Owners::Settled).await
-    }
-
-    /// The gateway let a patch pass; what creates an object needs the right to create.
-    fn may_create(&self) -> Result<()> {
-        let kind = self.kind();
-        let namespace = self.target.namespace.as_deref();
-        let wanted =
-            Attributes { verb: "create", group: kind.group, resource: kind.plural, subresource: "", namespace };
-        if roles::allowed(&self.caller.user, &wanted) {
-            return Ok(());
-        }
-        let place = namespace.map_or("at the cluster scope".to_owned(), |name| format!("in the namespace {name:?}"));
-        let why = format!(
-            "User {:?} cannot create resource {:?} in API group {:?} {place}",
-            self.caller.user, kind.plural, kind.group
-        );
-        Err(ApiError::forbidden(kind, self.name(), &why))
     }
 }
 

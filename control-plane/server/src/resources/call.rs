@@ -1,17 +1,23 @@
 //! What every verb reads from a request before it does anything.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{FromRequestParts, Query as QueryOf},
     response::{IntoResponse, Response},
 };
-use dropmate_api::registry::Kind;
+use dropmate_api::{
+    registry::Kind,
+    roles::{Grant, Permit},
+};
 use dropmate_store::{Actor, Key};
 use http::{HeaderMap, HeaderValue, Method, header::USER_AGENT, request::Parts};
 
 use crate::{
-    caller::{Caller, RequestId},
+    caller::{Admission, Caller, RequestId},
     error::{ApiError, Result},
     options::Query,
+    request_info::ResourceInfo,
     state::AppState,
     target::Target,
 };
@@ -31,6 +37,12 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     /// Who calls.
     pub(crate) caller: Caller,
+    /// Everything that the caller holds.
+    pub(crate) grants: Arc<[Grant]>,
+    /// What was asked, as the table of roles sees it.
+    pub(crate) info: ResourceInfo,
+    /// The limits of what the caller was allowed.
+    pub(crate) permit: Permit,
     /// Who writes, as the revision keeps it.
     pub(crate) actor: Actor,
 }
@@ -73,11 +85,23 @@ impl FromRequestParts<AppState> for Call {
             .map_err(|error| ApiError::bad_request(format!("the query cannot be read: {error}")).into_response())?;
         let caller =
             parts.extensions.get::<Caller>().cloned().ok_or_else(|| ApiError::unauthorized().into_response())?;
+        let Admission { grants, info, permit } =
+            parts.extensions.get::<Admission>().cloned().ok_or_else(|| ApiError::unauthorized().into_response())?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let mut client = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("").to_owned();
         client.truncate(MAX_CLIENT_BYTES);
         let actor = Actor { user: caller.user.clone(), client, request_id };
-        Ok(Self { state: state.clone(), target, query, headers: parts.headers.clone(), caller, actor })
+        Ok(Self {
+            state: state.clone(),
+            target,
+            query,
+            headers: parts.headers.clone(),
+            caller,
+            grants,
+            info,
+            permit,
+            actor,
+        })
     }
 }
 

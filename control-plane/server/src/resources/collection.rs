@@ -8,6 +8,7 @@ use super::{
     call::{Call, Warnings},
     create::Created,
     delete::DeleteOptions,
+    limits::Eyes,
     watch,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 pub(crate) async fn list_or_watch(call: Call) -> Result<Response> {
     let answer = Answer::negotiate(&call)?;
     let options = ListOptions::parse(&call.query)?;
-    let selector = Selector::parse(call.kind(), options.label_selector.as_deref(), options.field_selector.as_deref())?;
+    let selector = call.selector(&options)?;
     if options.watch {
         return watch::watch(call, answer, options, selector).await;
     }
@@ -56,7 +57,7 @@ pub(crate) async fn delete_collection(call: Call, body: Body) -> Result<Response
     }
     let answer = Answer::negotiate(&call)?;
     let options = ListOptions::parse(&call.query)?;
-    let selector = Selector::parse(kind, options.label_selector.as_deref(), options.field_selector.as_deref())?;
+    let selector = call.selector(&options)?;
     let delete = DeleteOptions::read(&call, body).await?;
     let listing = call.list(&options, &selector).await?;
     for object in &listing.objects {
@@ -67,4 +68,13 @@ pub(crate) async fn delete_collection(call: Call, body: Body) -> Result<Response
         }
     }
     answer.list(kind, listing)
+}
+
+impl Call {
+    /// What a list or a watch means, of what is there for the caller.
+    fn selector(&self, options: &ListOptions) -> Result<Selector> {
+        let selector =
+            Selector::parse(self.kind(), options.label_selector.as_deref(), options.field_selector.as_deref())?;
+        Ok(selector.seen_by(Eyes::of(self)))
+    }
 }

@@ -27,7 +27,7 @@ impl Call {
 
     /// The same, where it need not be there.
     pub(crate) async fn find(&self) -> Result<Option<Arc<Object>>> {
-        Ok(self.state.store.get(&self.key(), At::Latest).await?.0)
+        Ok(self.seen(self.state.store.get(&self.key(), At::Latest).await?.0))
     }
 
     /// Commits a change to one object.

@@ -71,6 +71,7 @@ impl Call {
     /// Creates an object whose metadata and fields were checked.
     pub(super) async fn create_named(&self, mut new: Value, options: WriteOptions, owners: Owners) -> Result<Created> {
         let kind = self.kind();
+        self.admit_new(&mut new)?;
         let uid = stamp(&self.state, kind, &mut new);
         let cx = WriteContext { part: Part::Main, business_now: self.state.clock.business_now() };
         prepare::fill(kind, &mut new, None, &cx);

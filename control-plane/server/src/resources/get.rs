@@ -19,6 +19,6 @@ pub(crate) async fn get(call: Call) -> Result<Response> {
         Some(version) => At::NotOlder(options::parse_version(version)?),
     };
     let (object, _) = call.state.store.get(&call.key(), at).await?;
-    let object = object.ok_or_else(|| ApiError::not_found(call.kind(), call.name()))?;
+    let object = call.seen(object).ok_or_else(|| ApiError::not_found(call.kind(), call.name()))?;
     answer.stored(call.kind(), &object, StatusCode::OK)
 }

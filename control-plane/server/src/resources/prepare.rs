@@ -53,9 +53,14 @@ fn kind_schema(kind: &Kind) -> &'static dropmate_api::schema::Schema {
     (kind.schema)()
 }
 
+/// Fills in defaults.
+pub(crate) fn default(kind: &Kind, new: &mut Value) {
+    kind_schema(kind).default(new);
+}
+
 /// Fills in defaults and what the kind's strategy owns.
 pub(crate) fn fill(kind: &Kind, new: &mut Value, old: Option<&Value>, cx: &WriteContext) {
-    kind_schema(kind).default(new);
+    default(kind, new);
     kind.strategy.prepare(new, old, cx);
 }
 

@@ -210,7 +210,15 @@ impl Call {
         };
         keep_metadata(&mut new, &old);
         let cx = WriteContext { part, business_now: self.state.clock.business_now() };
+        if part == Part::Main && self.permit.fields.is_some() {
+            prepare::default(kind, &mut new);
+            self.admit_change(&old, &new, part)?;
+        }
         prepare::fill(kind, &mut new, Some(&old), &cx);
+        // What a strategy keeps of a status was not asked for.
+        if part == Part::Status {
+            self.admit_change(&old, &new, part)?;
+        }
         if kind.group == dropmate_api::GROUP {
             let held = old.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or(1);
             let generation = if object::wants_differ(kind, &old, &new) { held + 1 } else { held };

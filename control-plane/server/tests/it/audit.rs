@@ -110,7 +110,7 @@ async fn who_may_not_read_the_audit_is_refused_and_noted_and_nonsense_is_told() 
     }
     let denied = told(&items(&server, "/v1/audit").await);
     assert!(
-        denied.contains(&"system:serviceaccount:dropmate-system:dispatch get audit/ denied".to_owned()),
+        denied.contains(&"system:serviceaccount:dropmate-system:dispatch list audit/ denied".to_owned()),
         "{denied:?}"
     );
     for nonsense in ["limit=0", "limit=201", "from=yesterday", "after=x", "object=/o1", "colour=blue"] {

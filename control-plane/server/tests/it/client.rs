@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use dropmate_api::Clock;
-use dropmate_control_plane::ControlPlane;
+use dropmate_control_plane::{Caller, ControlPlane};
 use futures::StreamExt;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
@@ -78,6 +78,11 @@ impl Api {
     /// Another caller of the same control plane.
     pub(crate) fn as_user(&self, user: &str) -> Self {
         Self { plane: self.plane.clone(), router: self.plane.in_process(user) }
+    }
+
+    /// The same as a caller with an identity of theirs.
+    pub(crate) fn as_caller(&self, caller: Caller) -> Self {
+        Self { plane: self.plane.clone(), router: self.plane.in_process_as(caller) }
     }
 
     pub(crate) fn client(&self) -> kube::Client {

@@ -1,0 +1,168 @@
+//! The table. A request that no line here matches is refused.
+
+use super::{Role, Rows, Rule, TASKS};
+use crate::{GROUP, SYSTEM_NAMESPACE};
+
+const ALL: &[&str] = &["*"];
+const READ: &[&str] = &["get", "list", "watch"];
+const WRITE: &[&str] = &["create", "update", "patch"];
+const OURS: &[&str] = &[GROUP];
+const CORE: &[&str] = &[""];
+const LEASES: &[&str] = &["coordination.k8s.io"];
+const EVENTS: &[&str] = &["", "events.k8s.io"];
+/// The state, the past and the archive of everything of ours.
+const EVERY_STATE: &[&str] = &["*/", "*/status", "*/history", "*/archive"];
+
+const fn rule(
+    role: Role,
+    groups: &'static [&'static str],
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+) -> Rule {
+    Rule { role, groups, resources, verbs, namespace: None, names: None, rows: Rows::All, fields: None }
+}
+
+/// The same for the caller's own objects.
+const fn own(
+    role: Role,
+    groups: &'static [&'static str],
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+) -> Rule {
+    Rule { rows: Rows::Own, ..rule(role, groups, resources, verbs) }
+}
+
+/// What may be written of the status of a resource.
+const fn status(role: Role, resources: &'static [&'static str], fields: &'static [&'static str]) -> Rule {
+    Rule { fields: Some(fields), ..rule(role, OURS, resources, &["get", "update", "patch"]) }
+}
+
+/// What every agent needs: our kinds and namespaces to read, its Lease, and Events.
+const fn agent(role: Role, lease: &'static [&'static str]) -> [Rule; 6] {
+    [
+        rule(role, OURS, &["*/", "*/status"], READ),
+        rule(role, CORE, &["namespaces"], READ),
+        Rule { namespace: Some(SYSTEM_NAMESPACE), ..rule(role, LEASES, &["leases"], READ) },
+        Rule { namespace: Some(SYSTEM_NAMESPACE), names: Some(lease), ..rule(role, LEASES, &["leases"], WRITE) },
+        rule(role, EVENTS, &["events"], READ),
+        rule(role, EVENTS, &["events"], WRITE),
+    ]
+}
+
+/// What members see of their own namespace, with what happened in it.
+const fn onlooker(role: Role) -> [Rule; 3] {
+    [
+        rule(role, OURS, EVERY_STATE, READ),
+        rule(role, EVENTS, &["events"], READ),
+        rule(role, CORE, &["namespaces"], &["get"]),
+    ]
+}
+
+/// The table.
+pub const TABLE: &[&[Rule]] = &[
+    // Everybody may ask what they are and what they may, what kinds there are, and where they are members.
+    &[
+        rule(
+            Role::Anyone,
+            &["authorization.k8s.io"],
+            &["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
+            &["create"],
+        ),
+        rule(Role::Anyone, &["authentication.k8s.io"], &["selfsubjectreviews"], &["create"]),
+        rule(
+            Role::Anyone,
+            &["apiextensions.k8s.io"],
+            &["customresourcedefinitions", "customresourcedefinitions/status"],
+            READ,
+        ),
+        own(Role::Anyone, CORE, &["namespaces"], &["list", "watch"]),
+    ],
+    &[rule(Role::Operator, ALL, ALL, ALL)],
+    // A manager does everything in the namespace but what agents observe.
+    &onlooker(Role::Manager),
+    &[
+        rule(Role::Manager, OURS, &["*/"], ALL),
+        rule(Role::Manager, OURS, &["orders/binding"], &["delete"]),
+        rule(Role::Manager, OURS, &["orders/progress", "members/invitation"], &["create"]),
+        rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
+        rule(Role::Manager, CORE, &["serviceaccounts"], ALL),
+        rule(Role::Manager, CORE, &["serviceaccounts/token"], &["create"]),
+        rule(Role::Manager, CORE, &["serviceaccounts/tokens"], &["delete"]),
+        rule(Role::Manager, EVENTS, &["events"], ALL),
+        rule(Role::Manager, LEASES, &["leases"], ALL),
+    ],
+    // Orders but their end, and which drivers work.
+    &onlooker(Role::Dispatcher),
+    &[
+        rule(Role::Dispatcher, OURS, &["orders"], WRITE),
+        rule(Role::Dispatcher, OURS, &["orders/binding"], &["delete"]),
+        rule(Role::Dispatcher, OURS, &["orders/progress"], &["create"]),
+        Rule { fields: Some(&["spec.suspended"]), ..rule(Role::Dispatcher, OURS, &["drivers"], &["update", "patch"]) },
+    ],
+    &onlooker(Role::Viewer),
+    // What a driver does goes through `/v1/me`.
+    &[
+        own(Role::Driver, OURS, &["orders", "orders/status", "drivers", "drivers/status"], READ),
+        rule(Role::Driver, CORE, &["namespaces"], &["get"]),
+    ],
+    &[
+        own(Role::Customer, OURS, &["orders", "orders/status"], READ),
+        Rule { fields: Some(ORDERED), ..own(Role::Customer, OURS, &["orders"], &["create"]) },
+        Rule { fields: Some(&["spec.cancelled"]), ..own(Role::Customer, OURS, &["orders"], &["update", "patch"]) },
+        rule(Role::Customer, CORE, &["namespaces"], &["get"]),
+    ],
+    &agent(Role::Dispatch, &["dispatch"]),
+    &[
+        rule(Role::Dispatch, OURS, &["orders/binding"], &["create", "delete"]),
+        rule(Role::Dispatch, OURS, &["orders/progress"], &["create"]),
+        status(Role::Dispatch, &["orders/status"], &["status.conditions[type=Unassignable]"]),
+        status(Role::Dispatch, &["drivers/status"], &["status.activeOrders", "status.route"]),
+        status(Role::Dispatch, &["dispatchpolicies/status"], &["status"]),
+    ],
+    &agent(Role::Tracking, &["tracking"]),
+    &[
+        status(
+            Role::Tracking,
+            &["orders/status"],
+            &[
+                "status.eta",
+                "status.conditions[type=Late]",
+                "status.conditions[type=AtRisk]",
+                "status.conditions[type=TrackingStale]",
+            ],
+        ),
+        status(Role::Tracking, &["drivers/status"], &["status.position", "status.conditions"]),
+    ],
+    &agent(Role::Notification, &["notification"]),
+    &[status(Role::Notification, &["orders/status"], &["status.conditions[type=CustomerNotified]"])],
+    &[
+        rule(Role::Simulation, OURS, &["*/", "*/status"], READ),
+        rule(Role::Simulation, CORE, &["namespaces"], READ),
+        rule(Role::Simulation, OURS, &["orders/progress"], &["create"]),
+    ],
+];
+
+/// What a customer says of an order. Who carries it and in which turn is the business's to say.
+const ORDERED: &[&str] = &[
+    "metadata.name",
+    "metadata.generateName",
+    "metadata.namespace",
+    "metadata.labels",
+    "metadata.annotations",
+    "spec.pickup",
+    "spec.dropoff",
+    "spec.recipient",
+    "spec.readyAt",
+    "spec.dueBy",
+    "spec.items",
+    "spec.proof",
+    "spec.customerName",
+];
+
+/// What only one role may do, whatever else the table gives: people pin with `spec.driverName`, they do not bind.
+pub const RESERVED: &[(&str, &str, Role)] = &[("create", "orders/binding", Role::Dispatch)];
+
+/// The lines of a role.
+pub(super) fn of(role: Role) -> impl Iterator<Item = &'static Rule> {
+    TABLE.iter().copied().flatten().filter(move |rule| rule.role == role)
+}
