@@ -5,7 +5,7 @@ pub(crate) mod kubeconfig;
 
 use std::{
     collections::BTreeMap,
-    env,
+    env, fmt,
     fs::{self, File, OpenOptions, TryLockError},
     io::Write as _,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -56,6 +56,16 @@ pub(crate) struct Locked {
     folder: PathBuf,
     pub(crate) sessions: Sessions,
     _lock: File,
+}
+
+impl fmt::Debug for Session {
+    /// Without the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("email", &self.email)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Session {
