@@ -12,7 +12,7 @@ use crate::{
     output,
 };
 
-/// Make what several processes of one installation share: certificates, tokens, the operator's kubeconfig.
+/// Make what several processes of one installation share: certificates, tokens, kubeconfig, sealing key.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -21,9 +21,10 @@ Examples:
   dropmate bootstrap --out secrets --server https://localhost:7443 --database postgres://dropmate@postgres/dropmate
 
 Makes what is missing and keeps what is there, so it may run before every start: ca.crt ca.key tls.crt tls.key
-tokens.csv admin.kubeconfig agents/NAME.token, and with --database postgres.password and database.url. The server
+tokens.csv admin.kubeconfig agents/NAME.token secrets.key, and with --database postgres.password and database.url. The server
 certificate is made anew when it lacks a name or ends within 30 days. All replicas get the same files:
-  dropmate-control-plane --tls-cert secrets/tls.crt --tls-key secrets/tls.key --token-auth-file secrets/tokens.csv
+  dropmate-control-plane --tls-cert secrets/tls.crt --tls-key secrets/tls.key --token-auth-file secrets/tokens.csv \\
+    --secrets-key-file secrets/secrets.key
   dropmate-dispatch --ca-file secrets/ca.crt --token-file secrets/agents/dispatch.token --server …")]
 pub(crate) struct BootstrapArgs {
     /// The folder to make the files in.

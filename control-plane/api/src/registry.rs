@@ -2,11 +2,13 @@
 
 mod builtin;
 mod kinds;
+mod reviews;
 mod schemas;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+pub use reviews::{Place, REVIEWS, Review, review, review_of};
 pub use schemas::shared as shared_schemas;
 
 use crate::{Clock, schema::Schema, validation::Cause};

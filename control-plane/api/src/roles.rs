@@ -249,6 +249,13 @@ pub fn allowed(grants: &[Grant], wanted: &Attributes<'_>) -> bool {
     matches!(decide(grants, wanted), Decision::Allowed(_))
 }
 
+/// The lines of the table that count for a caller in a namespace, and without one.
+pub fn rules<'a>(grants: &'a [Grant], namespace: &'a str) -> impl Iterator<Item = &'static Rule> + 'a {
+    let here = move |place: Option<&str>| place.is_none_or(|place| place == namespace);
+    let held = grants.iter().filter(move |grant| here(grant.namespace.as_deref()));
+    held.flat_map(|grant| table::of(grant.role)).filter(move |rule| here(rule.namespace))
+}
+
 fn widen(limit: &mut Option<Vec<&'static str>>, rule: Option<&'static [&'static str]>) {
     match (limit.as_mut(), rule) {
         (Some(limit), Some(more)) => limit.extend_from_slice(more),

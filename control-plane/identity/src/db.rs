@@ -16,6 +16,7 @@ static POSTGRES: Migrator = sqlx::migrate!("../../migrations/identity/postgres")
 const SCHEMA: &str = "identity";
 
 /// The database of the schema `identity`.
+#[expect(clippy::large_enum_variant, reason = "there is one of them in a process")]
 pub(crate) enum Db {
     Sqlite(Sqlite),
     Postgres(Postgres),

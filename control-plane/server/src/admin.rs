@@ -10,14 +10,14 @@ use axum::{
     Json, Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{delete, get, post, put},
 };
 use dropmate_store::{At, Key};
 use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, gateway::no_such_task, history, me, state::AppState};
+use crate::{archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -42,11 +42,40 @@ pub(crate) fn probes(state: AppState) -> Router {
         .with_state(state)
 }
 
+/// What anybody may read: how our tokens are checked.
+pub(crate) fn well_known(state: AppState) -> Router {
+    Router::new()
+        .route("/.well-known/jwks.json", get(identity::keys::jwks))
+        .route("/.well-known/openid-configuration", get(identity::keys::configuration))
+        .with_state(state)
+}
+
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
         .route("/clock", get(clock))
         .route("/me", get(me::me))
+        .route("/auth/login", post(auth::login))
+        .route("/auth/refresh", post(auth::refresh))
+        .route("/auth/logout", post(auth::logout))
+        .route("/auth/register", post(auth::register))
+        .route("/auth/invitations/accept", post(auth::accept))
+        .route("/auth/reset", post(auth::reset))
+        .route("/auth/password", post(auth::change_password))
+        .route("/auth/totp", post(auth::enrol_totp).delete(auth::remove_totp))
+        .route("/auth/totp/confirm", post(auth::confirm_totp))
+        .route("/users", get(auth::list))
+        .route("/users/{email}/disable", post(auth::disable))
+        .route("/users/{email}/enable", post(auth::enable))
+        .route("/users/{email}/verify", post(auth::verify))
+        .route("/users/{email}/reset", post(auth::reset_link))
+        .route("/users/{email}/totp", delete(auth::remove_totp_of))
+        .route("/users/{email}/sessions", delete(auth::end_sessions))
+        .route("/namespaces/{namespace}/members/{name}/invitation", post(auth::invite))
+        .route("/keys/rotate", post(identity::keys::rotate))
+        .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
+        .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
+        .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))

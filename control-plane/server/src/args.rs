@@ -54,6 +54,10 @@ pub struct Args {
     #[arg(long, env = "DROPMATE_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
+    /// Let anybody become a user; without roles, until somebody gives them one
+    #[arg(long, env = "DROPMATE_OPEN_REGISTRATION", value_parser = clap::builder::FalseyValueParser::new())]
+    pub open_registration: bool,
+
     /// Proxies whose X-Forwarded-For counts, as networks or addresses
     #[arg(long, env = "DROPMATE_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
@@ -73,6 +77,60 @@ pub struct Args {
     /// Static callers, one `sha256(token),user` a line, re-read on change [default: tokens.csv in the data dir]
     #[arg(long, env = "DROPMATE_TOKEN_AUTH_FILE", value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
+
+    /// The key that seals secrets and signing keys in the database: 32 bytes in hex, the same for all replicas [default:
+    /// secrets.key in the data dir, made on first start]
+    #[arg(long, env = "DROPMATE_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub secrets_key_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub oidc: OidcArgs,
+}
+
+/// Flags of an outside issuer of tokens (OpenID Connect).
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct OidcArgs {
+    /// Also take tokens of this issuer, exactly as their `iss`
+    #[arg(long, env = "DROPMATE_OIDC_ISSUER", value_name = "URL")]
+    pub oidc_issuer: Option<String>,
+
+    /// What the `aud` of its tokens must hold
+    #[arg(long, env = "DROPMATE_OIDC_AUDIENCE", value_name = "AUD")]
+    pub oidc_audience: Option<String>,
+
+    /// Which claim is the caller's e-mail address; `email_verified` must be true beside it
+    #[arg(long, env = "DROPMATE_OIDC_EMAIL_CLAIM", value_name = "CLAIM", default_value = "email")]
+    pub oidc_email_claim: String,
+
+    /// Certificates (PEM) to trust when fetching its keys, instead of the system's
+    #[arg(long, env = "DROPMATE_OIDC_CA", value_name = "FILE")]
+    pub oidc_ca: Option<PathBuf>,
+}
+
+impl OidcArgs {
+    fn checked(self) -> Result<Option<OidcConfig>, ConfigError> {
+        // An empty environment variable is how Compose files say "not set".
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        match (given(self.oidc_issuer), given(self.oidc_audience)) {
+            (None, None) => Ok(None),
+            (Some(issuer), Some(audience)) => Ok(Some(OidcConfig {
+                issuer,
+                audience,
+                email_claim: self.oidc_email_claim,
+                ca: self.oidc_ca.filter(|file| !file.as_os_str().is_empty()),
+            })),
+            (issuer, _) => Err(ConfigError::Oidc(if issuer.is_some() { "--oidc-audience" } else { "--oidc-issuer" })),
+        }
+    }
+}
+
+/// An outside issuer whose tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OidcConfig {
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) email_claim: String,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Flags that say where objects are kept.
@@ -174,6 +232,9 @@ pub enum ConfigError {
     /// A name that no certificate can carry.
     #[error("--tls-san: {0:?} is neither a host name nor an address")]
     San(String),
+    /// An outside issuer is named by two flags.
+    #[error("{0}: is missing; an outside issuer needs --oidc-issuer and --oidc-audience")]
+    Oidc(&'static str),
 }
 
 /// How the server runs; made once from [`Args`], cannot be wrong.
@@ -188,7 +249,10 @@ pub struct Config {
     pub(crate) migrates: bool,
     pub(crate) tls: TlsSource,
     pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) open_registration: bool,
     pub(crate) token_auth_file: Option<PathBuf>,
+    pub(crate) secrets_key_file: Option<PathBuf>,
+    pub(crate) oidc: Option<OidcConfig>,
     pub(crate) rates: Allowed,
     pub(crate) clock: Clock,
 }
@@ -264,7 +328,10 @@ impl Config {
             migrates: false,
             tls,
             public_url,
+            open_registration: args.open_registration,
             token_auth_file: args.token_auth_file,
+            secrets_key_file: args.secrets_key_file.filter(|file| !file.as_os_str().is_empty()),
+            oidc: args.oidc.checked()?,
             rates,
             clock,
         })

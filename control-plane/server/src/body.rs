@@ -75,6 +75,16 @@ pub(crate) fn decode(kind: &Kind, media_type: &str, bytes: &[u8]) -> Result<Docu
     }
 }
 
+/// Decodes an object of a kind of Kubernetes that is not in the registry.
+pub(crate) fn decode_builtin(media_type: &str, bytes: &[u8]) -> Result<Document> {
+    match media_type {
+        "" | "application/json" => json(bytes),
+        "application/yaml" | "application/x-yaml" | "text/yaml" => yaml(bytes),
+        protobuf::MEDIA_TYPE => protobuf(bytes),
+        _ => Err(ApiError::unsupported_media_type(&["application/json", "application/yaml", protobuf::MEDIA_TYPE])),
+    }
+}
+
 /// Decodes the options that a DELETE may carry.
 pub(crate) fn decode_options(media_type: &str, bytes: &[u8]) -> Result<Document> {
     match media_type {

@@ -1,5 +1,5 @@
-//! What an installation of several processes shares, in one folder: certificates, tokens, the operator's kubeconfig and
-//! the database's password.
+//! What an installation of several processes shares, in one folder: certificates, tokens, the operator's kubeconfig, the
+//! key that seals secrets, and the database's password.
 //!
 //! Made once and kept: run again, it only makes what is missing or no longer good. Interrupted anywhere, it goes on the
 //! next time with what it finds; two at once wait for each other.
@@ -21,7 +21,7 @@ use http::Uri;
 use jiff::Timestamp;
 
 pub use crate::folder::Owner;
-use crate::{args::is_name, folder::Folder, tls::Authority};
+use crate::{args::is_name, edge::SECRETS_KEY, folder::Folder, tls::Authority, tokens::new_token};
 
 /// How long another one may take that works in the same folder: it makes a few keys.
 const LOCKED_MAX: Duration = Duration::from_secs(30);
@@ -98,6 +98,9 @@ pub fn bootstrap(wanted: &Wanted, now: Timestamp) -> anyhow::Result<Vec<Piece>> 
 
     let server = wanted.server.to_string();
     callers::make_missing(&folder, server.trim_end_matches('/'), &authority.cert, &mut pieces)?;
+    let fate = Fate::new(folder.read(SECRETS_KEY)?.is_some());
+    folder.read_or_make(SECRETS_KEY, new_token)?;
+    pieces.add(SECRETS_KEY, fate)?;
     if let Some(database) = &wanted.database {
         database.make_missing(&folder, &mut pieces)?;
     }

@@ -29,11 +29,6 @@ impl Caller {
     }
 }
 
-/// The address a request came from, a request extension: set from the accepted socket, and then by the gateway to what a
-/// trusted proxy says (`--trusted-proxies`). Absent in process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientAddress(pub IpAddr);
-
 /// What the table of roles said to a request for a resource, a request extension.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
@@ -44,6 +39,11 @@ pub(crate) struct Admission {
     /// The limits of the yes.
     pub(crate) permit: Permit,
 }
+
+/// The address a request came from, a request extension: set from the accepted socket, and then by the gateway to what a
+/// trusted proxy says (`--trusted-proxies`). Absent in process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
 
 /// The request's id, a request extension; it goes into the log line and the revision.
 #[derive(Clone, Debug, PartialEq, Eq)]

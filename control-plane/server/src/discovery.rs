@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dropmate_api::registry::{Kind, kinds};
+use dropmate_api::registry::{Kind, REVIEWS, Review, kinds, review_of};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
@@ -104,8 +104,8 @@ async fn group_resources(Path((group, version)): Path<(String, String)>, headers
 }
 
 fn resources(group: &str, version: &str, headers: &HeaderMap) -> Response {
-    let resources: Vec<Value> =
-        kinds().iter().filter(|kind| kind.group == group && kind.version == version).flat_map(api_resources).collect();
+    let kinds = kinds().iter().filter(|kind| kind.group == group && kind.version == version).flat_map(api_resources);
+    let resources: Vec<Value> = kinds.chain(reviews(group, version).filter_map(review_resource)).collect();
     if resources.is_empty() {
         return ApiError::no_such_path().into_response();
     }
@@ -118,8 +118,27 @@ fn resources(group: &str, version: &str, headers: &HeaderMap) -> Response {
 
 /// Every group with its one served version, in the order of their names.
 pub(crate) fn group_versions() -> BTreeMap<&'static str, &'static str> {
-    kinds().iter().map(|kind| (kind.group, kind.version)).collect()
+    let reviews = REVIEWS.iter().map(|review| (review.group, review.version));
+    kinds().iter().map(|kind| (kind.group, kind.version)).chain(reviews).collect()
 }
+
+/// What may only be created there, and is not kept.
+fn reviews(group: &str, version: &str) -> impl Iterator<Item = &'static Review> {
+    REVIEWS.iter().filter(move |review| review.root() == (group, version))
+}
+
+fn review_resource(review: &'static Review) -> Option<Value> {
+    Some(json!({
+        "name": review.plural()?,
+        "singularName": review.singular,
+        "namespaced": false,
+        "kind": review.kind,
+        "verbs": CREATE,
+    }))
+}
+
+/// What may be done with what is not kept.
+const CREATE: &[&str] = &["create"];
 
 fn api_group(group: &str, version: &str) -> Value {
     let version = json!({"groupVersion": format!("{group}/{version}"), "version": version});
@@ -155,13 +174,18 @@ fn api_resources(kind: &'static Kind) -> Vec<Value> {
         main["categories"] = json!(kind.categories);
     }
     let parts = subresources(kind).into_iter().map(|part| {
-        json!({
+        let mut resource = json!({
             "name": format!("{}/{}", kind.plural, part.name),
             "singularName": "",
             "namespaced": kind.namespaced,
             "kind": part.kind,
             "verbs": part.verbs,
-        })
+        });
+        if let Some((group, version)) = part.group {
+            resource["group"] = json!(group);
+            resource["version"] = json!(version);
+        }
+        resource
     });
     std::iter::once(main).chain(parts).collect()
 }
@@ -170,6 +194,8 @@ fn api_resources(kind: &'static Kind) -> Vec<Value> {
 struct Subresource {
     name: &'static str,
     kind: &'static str,
+    /// Group and version of what goes in and out, where they are not those of the object.
+    group: Option<(&'static str, &'static str)>,
     verbs: &'static [&'static str],
 }
 
@@ -177,11 +203,15 @@ fn subresources(kind: &'static Kind) -> Vec<Subresource> {
     let status = kind.status_subresource.then_some(Subresource {
         name: "status",
         kind: kind.kind,
+        group: None,
         verbs: if kind.is_read_only() { &["get"] } else { &["get", "patch", "update"] },
     });
-    let others = kind.subresources.iter().map(|name| match *name {
-        "binding" => Subresource { name, kind: "Binding", verbs: &["create", "delete"] },
-        _ => Subresource { name, kind: "Report", verbs: &["create"] },
+    let others = kind.subresources.iter().map(|name| match (*name, review_of(kind.plural, name)) {
+        (_, Some(review)) => {
+            Subresource { name, kind: review.kind, group: Some((review.group, review.version)), verbs: CREATE }
+        }
+        ("binding", None) => Subresource { name, kind: "Binding", group: None, verbs: &["create", "delete"] },
+        _ => Subresource { name, kind: "Report", group: None, verbs: CREATE },
     });
     status.into_iter().chain(others).collect()
 }
@@ -235,7 +265,16 @@ mod tests {
     async fn a_client_that_asks_for_everything_in_one_document_gets_what_the_plain_ones_say() {
         for (path, groups) in [
             ("/api", vec![""]),
-            ("/apis/", vec!["apiextensions.k8s.io", "coordination.k8s.io", "dropmate.dev", "events.k8s.io"]),
+            (
+                "/apis/",
+                vec![
+                    "apiextensions.k8s.io",
+                    "authentication.k8s.io",
+                    "coordination.k8s.io",
+                    "dropmate.dev",
+                    "events.k8s.io",
+                ],
+            ),
         ] {
             let (_, list) = get(path, Some(NEW_CLIENT)).await;
             assert_eq!(
@@ -262,6 +301,9 @@ mod tests {
                             resource["resource"].as_str().unwrap(),
                             part["subresource"].as_str().unwrap()
                         );
+                        if name == "serviceaccounts/token" {
+                            assert_eq!(part["responseKind"]["group"], "authentication.k8s.io");
+                        }
                         flat.push((json!(name), part["verbs"].clone()));
                     }
                 }

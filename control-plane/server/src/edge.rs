@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use axum::Router;
-use dropmate_identity::Identity;
+use dropmate_identity::{Identity, Outside, OutsideConfig, Sealer};
 use dropmate_store::{Now, Options, Postgres, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) const CONTROL_DB: &str = "control.db";
 /// The file of the schema `identity` in a data dir.
 pub(crate) const IDENTITY_DB: &str = "identity.db";
+/// The sealing key in a data dir, and in the folder that `bootstrap` fills.
+pub(crate) const SECRETS_KEY: &str = "secrets.key";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
 /// The data dir with the ports bound and the certificate ready.
@@ -107,7 +109,8 @@ impl Edge {
     /// Who there is: in this data dir, or in PostgreSQL. After the store, which waits for the database.
     pub(crate) async fn identity(&self, config: &Config, now: Now) -> anyhow::Result<Identity> {
         let issuer = config.public_url.as_ref().map_or_else(|| self.url.clone(), PublicUrl::as_text);
-        let options = dropmate_identity::Options { now, issuer };
+        let options =
+            dropmate_identity::Options { now, issuer, sealer: self.sealer(config.secrets_key_file.as_deref())? };
         match &config.database {
             Database::Sqlite { .. } => {
                 let path = self.dir.database(IDENTITY_DB)?;
@@ -120,6 +123,41 @@ impl Edge {
                 Ok(Identity::postgres(url, options).await?)
             }
         }
+    }
+
+    /// The sealing key. One that is named is there; the data dir's own is made on first start.
+    fn sealer(&self, file: Option<&Path>) -> anyhow::Result<Sealer> {
+        let key = match file {
+            Some(file) => std::fs::read_to_string(file).with_context(|| {
+                let file = file.display();
+                format!(
+                    "--secrets-key-file: cannot read {file}; `dropmate bootstrap` or `openssl rand -hex 32` makes one"
+                )
+            })?,
+            None => self.dir.folder.read_or_make(SECRETS_KEY, tokens::new_token)?,
+        };
+        Sealer::from_hex(&key).with_context(|| {
+            let file = file.map_or_else(|| self.dir.folder.join(SECRETS_KEY), Path::to_owned);
+            format!("--secrets-key-file: {} holds no key", file.display())
+        })
+    }
+
+    /// The outside issuer, if there is one.
+    pub(crate) fn outside(config: &Config, now: Now) -> anyhow::Result<Option<Outside>> {
+        let Some(oidc) = &config.oidc else { return Ok(None) };
+        let ca_pem = match &oidc.ca {
+            None => None,
+            Some(file) => {
+                Some(std::fs::read(file).with_context(|| format!("--oidc-ca: cannot read {}", file.display()))?)
+            }
+        };
+        let outside = OutsideConfig {
+            issuer: oidc.issuer.clone(),
+            audience: oidc.audience.clone(),
+            email_claim: oidc.email_claim.clone(),
+            ca_pem,
+        };
+        Ok(Some(Outside::new(outside, now)?))
     }
 
     /// The static callers.

@@ -23,11 +23,20 @@ pub(crate) struct ApiError {
     message: String,
     details: Map<String, Value>,
     continue_token: Option<String>,
+    /// What programs tell it by, under `/v1`.
+    code_for_programs: Option<&'static str>,
 }
 
 impl ApiError {
     fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Map::new(), continue_token: None }
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: Map::new(),
+            continue_token: None,
+            code_for_programs: None,
+        }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -65,6 +74,13 @@ impl ApiError {
         self.causes(&[Cause { reason: reason.to_owned(), message: message.into(), field: field.to_owned() }])
     }
 
+    /// Under `/v1`: the `code` that programs tell it by.
+    #[must_use]
+    pub(crate) fn for_programs(mut self, code: &'static str) -> Self {
+        self.code_for_programs = Some(code);
+        self
+    }
+
     /// Gives the caller a token to go on with.
     #[must_use]
     pub(crate) fn continue_with(mut self, token: String) -> Self {
@@ -92,6 +108,11 @@ impl ApiError {
             "namespaces",
             name,
         )
+    }
+
+    /// 404 where no kind is served, with the whole message.
+    pub(crate) fn no_such(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NotFound", message)
     }
 
     /// 404: nothing is served at this path.
@@ -169,6 +190,16 @@ impl ApiError {
             many => format!("{qualified} {name:?} is invalid: [{}]", many.join(", ")),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message).about(group, kind, name).causes(causes)
+    }
+
+    /// 422 under `/v1`: a field of a small body is wrong.
+    pub(crate) fn invalid_field(field: &str, why: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", format!("{field}: {why}"))
+    }
+
+    /// Under `/v1`: with that code, in these words.
+    pub(crate) fn task(code: StatusCode, message: impl Into<String>) -> Self {
+        Self::new(code, code.canonical_reason().unwrap_or_default(), message)
     }
 
     /// 422: a JSON patch that does not apply.
@@ -287,6 +318,11 @@ impl ApiError {
         self.reason
     }
 
+    /// What programs tell it by, under `/v1`.
+    pub(crate) fn code_for_programs(&self) -> Option<&'static str> {
+        self.code_for_programs
+    }
+
     /// The text, for people.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -322,6 +358,16 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<dropmate_identity::Error> for ApiError {
+    fn from(error: dropmate_identity::Error) -> Self {
+        match error {
+            dropmate_identity::Error::Unavailable(_) => Self::unavailable(error.to_string()),
+            dropmate_identity::Error::TooManyKeys => Self::new(StatusCode::CONFLICT, "Conflict", error.to_string()),
+            _ => Self::internal(error),
+        }
     }
 }
 

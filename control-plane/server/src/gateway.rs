@@ -31,10 +31,12 @@ use uuid::Uuid;
 use self::observed::{Cut, Observed, Record};
 pub(crate) use self::{
     asked::Surface,
+    body::SMALL_BODY_MAX,
     compression::{Packable, packed_when_whole},
 };
 use crate::{
     audit::{self, Audit, Seen},
+    authenticate::{Authenticator, Session},
     caller::{Admission, Caller, ClientAddress, RequestId},
     error::ApiError,
     form::{self, Form},
@@ -42,7 +44,6 @@ use crate::{
     members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
-    tokens::{Session, Tokens},
 };
 
 /// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
@@ -64,7 +65,7 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone, Debug)]
 pub(crate) enum Authentication {
     /// Whoever holds the bearer token.
-    Bearer(Tokens),
+    Bearer(Authenticator),
     /// Always this caller: in process, where the program itself vouches for it.
     Fixed(Caller),
 }
@@ -75,6 +76,8 @@ pub(crate) struct Bounds {
     requests: Arc<Semaphore>,
     watches: Arc<Semaphore>,
     bodies: body::Budget,
+    /// Of requests without a token: apart, so that whoever holds them up holds up nobody else.
+    public_bodies: body::Budget,
 }
 
 impl Bounds {
@@ -83,6 +86,7 @@ impl Bounds {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             bodies: body::Budget::new(),
+            public_bodies: body::Budget::small(),
         }
     }
 }
@@ -110,7 +114,10 @@ impl Gateway {
 
     async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let admitted = self.known(&mut parts, record).and_then(|()| self.admit(&parts.headers, record));
+        let admitted = match self.known(&mut parts, record) {
+            Ok(()) => self.admit(&parts.headers, record).await,
+            Err(refusal) => Err(refusal),
+        };
         let (session, admission, permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
@@ -124,7 +131,8 @@ impl Gateway {
         if let Some(admission) = &admission {
             parts.extensions.insert(admission.clone());
         }
-        let (body, _reserved) = body::read(&mut parts.headers, body, &self.bounds.bodies).await?;
+        let bodies = if record.asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
+        let (body, _reserved) = body::read(&mut parts.headers, body, bodies).await?;
         let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
         let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {
             Ok(Ok(response)) => response,
@@ -168,16 +176,16 @@ impl Gateway {
     }
 
     /// Everything else that is decided before a byte of the body is read.
-    fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<Admittance, ApiError> {
+    async fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<Admittance, ApiError> {
         if record.asked.public {
             return Ok((None, None, None));
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
-            Authentication::Bearer(tokens) => bearer(headers)
-                .and_then(|token| tokens.authenticate(token))
-                .map(Admitted::Token)
-                .ok_or_else(ApiError::unauthorized)?,
+            Authentication::Bearer(authenticator) => {
+                let token = bearer(headers).ok_or_else(ApiError::unauthorized)?;
+                Admitted::Token(authenticator.authenticate(token).await?)
+            }
         };
         record.caller.clone_from(&session.caller().user);
         if let Admitted::Token(session) = &session {
@@ -325,12 +333,15 @@ pub(crate) fn refused(refusal: &ApiError, surface: Surface) -> Response {
 /// RFC 9457.
 fn problem(refusal: &ApiError) -> Response {
     let code = refusal.code();
-    let body = json!({
+    let mut body = json!({
         "type": "about:blank",
         "title": code.canonical_reason().unwrap_or("Error"),
         "status": code.as_u16(),
         "detail": refusal.message(),
     });
+    if let Some(code) = refusal.code_for_programs() {
+        body["code"] = code.into();
+    }
     (code, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 
@@ -363,6 +374,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::tokens::Tokens;
 
     fn with_id(id: &'static str) -> String {
         request_id(&HeaderMap::from_iter([(REQUEST_ID.clone(), HeaderValue::from_static(id))]))
@@ -376,7 +388,7 @@ mod tests {
         let file = folder.path().join("tokens.csv");
         let hash: [u8; 32] = sha2::Digest::finalize(sha2::Digest::chain_update(sha2::Sha256::default(), TOKEN)).into();
         std::fs::write(&file, format!("{},operator\n", hex::encode(hash))).unwrap();
-        let authentication = Authentication::Bearer(Tokens::load(file).unwrap());
+        let authentication = Authentication::Bearer(Authenticator::new(Tokens::load(file).unwrap(), None));
         let routes = Router::new()
             .route("/apis", get(|| async { "ok" }))
             .route("/panics", get(|| async { panic!("a fault of ours") as &'static str }))

@@ -7,6 +7,8 @@ mod admin;
 mod archive;
 pub mod args;
 mod audit;
+mod auth;
+mod authenticate;
 mod body;
 pub mod bootstrap;
 pub mod caller;
@@ -22,6 +24,7 @@ mod form;
 mod garbage;
 mod gateway;
 mod history;
+mod identity;
 mod kubeconfig;
 mod limits;
 mod me;
@@ -37,6 +40,7 @@ mod patch;
 mod protobuf;
 mod request_info;
 mod resources;
+mod reviews;
 mod router;
 mod selector;
 mod serve;
@@ -66,6 +70,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::Audit,
+    authenticate::{Authenticator, Jwts},
     edge::Edge,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
@@ -79,7 +84,6 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
     state: AppState,
-    tokens: Tokens,
     bounds: Bounds,
     limits: RateLimits,
     metrics: Metrics,
@@ -99,7 +103,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        Self::over(store, None, clock, Tokens::none(), RateLimits::none(), None).await
+        Self::over(store, None, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
@@ -110,16 +114,24 @@ impl ControlPlane {
         let store = edge.store(&config, Arc::new(move || system.system_now())).await?;
         let system = config.clock.clone();
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
+        let system = config.clock.clone();
+        let outside = Edge::outside(&config, Arc::new(move || system.system_now()))?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
+        let (store_of, clock) = (store.clone(), config.clock.clone());
+        let jwts = Jwts { identity: identity.clone(), outside, store: store_of, clock };
+        let authenticator = Authenticator::new(tokens, Some(jwts));
         let limits = RateLimits::new(config.rates);
-        Ok(Self::over(store, Some(identity), config.clock, tokens, limits, Some(Arc::new(edge))).await)
+        let edge = Some(Arc::new(edge));
+        let mut plane = Self::over(store, Some(identity), config.clock, authenticator, limits, edge).await;
+        plane.state.open_registration = config.open_registration;
+        Ok(plane)
     }
 
     async fn over(
         store: Store,
         identity: Option<Identity>,
         clock: Clock,
-        tokens: Tokens,
+        authenticator: Authenticator,
         limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
@@ -131,7 +143,8 @@ impl ControlPlane {
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
-        let state = AppState { store, identity, members, audit, clock, shutdown };
+        let state =
+            AppState { store, identity, authenticator, members, audit, open_registration: false, clock, shutdown };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -143,7 +156,7 @@ impl ControlPlane {
         let garbage = garbage::Metrics::default();
         garbage.register(&mut registry);
         tokio::spawn(garbage::run(state.clone(), garbage));
-        Self { state, tokens, bounds: Bounds::new(), limits, metrics, registry: Arc::new(Mutex::new(registry)), edge }
+        Self { state, bounds: Bounds::new(), limits, metrics, registry: Arc::new(Mutex::new(registry)), edge }
     }
 
     /// Adds the metrics of what runs in this process beside the control plane (an agent) to `/metrics` of the admin port.
@@ -163,7 +176,7 @@ impl ControlPlane {
 
     /// The API; authenticates by bearer token.
     pub fn router(&self) -> Router {
-        self.router_for(Authentication::Bearer(self.tokens.clone()))
+        self.router_for(Authentication::Bearer(self.state.authenticator.clone()))
     }
 
     /// The API as `user`, without a socket and without a token, under the same authorization.
@@ -179,6 +192,7 @@ impl ControlPlane {
     fn router_for(&self, authentication: Authentication) -> Router {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
+            .merge(admin::well_known(self.state.clone()))
             .merge(admin::tasks(self.state.clone()));
         Gateway {
             authentication,
@@ -212,7 +226,8 @@ impl ControlPlane {
         let edge = self.edge.clone().context("a control plane in memory has no ports")?;
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
-        tokio::spawn(self.tokens.clone().follow(self.state.shutdown.clone()));
+        tokio::spawn(auth::sweep(self.state.clone()));
+        self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
@@ -239,7 +254,7 @@ impl ControlPlane {
 }
 
 /// The exit code for a failure to start: 1 the answer is no (another process has the data dir; the database is newer
-/// than the program, or has not been migrated), 2 it could not.
+/// than the program, has not been migrated, or was sealed with another key), 2 it could not.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     let refused = error.chain().any(|cause| {
         let locked = || matches!(cause.downcast_ref(), Some(datadir::DataDirError::Locked { .. }));
@@ -248,7 +263,12 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             Some(dropmate_store::OpenError::Database(error)) => version(error),
             _ => cause.downcast_ref::<OpenError>().is_some_and(version),
         };
-        locked() || unfit()
+        let identity = || match cause.downcast_ref::<dropmate_identity::OpenError>() {
+            Some(dropmate_identity::OpenError::Database(error)) => version(error),
+            Some(dropmate_identity::OpenError::Keys(dropmate_identity::Error::Seal(_))) => true,
+            _ => false,
+        };
+        locked() || unfit() || identity()
     });
     if refused { 1 } else { 2 }
 }

@@ -97,6 +97,10 @@ async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
         }
     }
     if remaining.is_empty() {
+        // Secrets are no objects, but go with them: the next namespace of this name begins without any.
+        if let Some(identity) = &state.identity {
+            identity.delete_secrets_of(namespace).await?;
+        }
         return let_go(state, namespace, &actor).await;
     }
     tell(state, namespace, &remaining, &actor).await?;

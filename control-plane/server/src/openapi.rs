@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use dropmate_api::registry::{Kind, kinds};
+use dropmate_api::registry::{Kind, REVIEWS, Review, kinds};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
@@ -128,22 +128,24 @@ fn served(group: &str, version: &str) -> Vec<&'static Kind> {
 
 fn v3_document(group: &str, version: &str) -> Value {
     let kinds = served(group, version);
+    let reviews: Vec<&Review> = REVIEWS.iter().filter(|review| review.root() == (group, version)).collect();
     json!({
         "openapi": "3.0.0",
         "info": {"title": "DropMate", "version": env!("CARGO_PKG_VERSION")},
-        "paths": paths::of(&kinds),
-        "components": {"schemas": schemas::of(&kinds)},
+        "paths": paths::of(&kinds, &reviews),
+        "components": {"schemas": schemas::of(&kinds, &reviews)},
     })
 }
 
 /// The older form, for clients that know no other: all groups in one document.
 fn v2_document() -> Value {
     let kinds: Vec<&Kind> = kinds().iter().collect();
+    let reviews: Vec<&Review> = REVIEWS.iter().collect();
     let mut document = json!({
         "swagger": "2.0",
         "info": {"title": "DropMate", "version": env!("CARGO_PKG_VERSION")},
-        "paths": paths::of_v2(&kinds),
-        "definitions": schemas::of(&kinds),
+        "paths": paths::of_v2(&kinds, &reviews),
+        "definitions": schemas::of(&kinds, &reviews),
     });
     point_into_definitions(&mut document);
     document

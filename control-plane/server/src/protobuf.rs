@@ -4,11 +4,17 @@
 //! the JSON form that every other path works with; answers are JSON.
 
 mod messages;
+mod reviews;
 
 use prost::Message;
 use serde_json::{Map, Value};
 
-use self::messages::{CoreEvent, DeleteOptions, EventsEvent, Lease, Namespace, Unknown};
+use self::{
+    messages::{CoreEvent, DeleteOptions, EventsEvent, Lease, Namespace, Unknown},
+    reviews::{
+        SelfSubjectAccessReview, SelfSubjectReview, SelfSubjectRulesReview, ServiceAccount, TokenRequest, TokenReview,
+    },
+};
 
 /// What every such body begins with.
 const MAGIC: &[u8] = b"k8s\0";
@@ -41,6 +47,12 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Value, ProtobufError> {
     let raw = envelope.raw.as_slice();
     let mut object = match (meta.api_version.as_str(), meta.kind.as_str()) {
         ("v1", "Namespace") => Namespace::decode(raw)?.json(),
+        ("v1", "ServiceAccount") => ServiceAccount::decode(raw)?.json(),
+        ("authentication.k8s.io/v1", "TokenRequest") => TokenRequest::decode(raw)?.json(),
+        ("authentication.k8s.io/v1", "TokenReview") => TokenReview::decode(raw)?.json(),
+        ("authentication.k8s.io/v1", "SelfSubjectReview") => SelfSubjectReview::decode(raw)?.json(),
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => SelfSubjectAccessReview::decode(raw)?.json(),
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => SelfSubjectRulesReview::decode(raw)?.json(),
         ("v1", "Event") => CoreEvent::decode(raw)?.json(),
         ("events.k8s.io/v1", "Event") => EventsEvent::decode(raw)?.json(),
         ("coordination.k8s.io/v1", "Lease") => Lease::decode(raw)?.json(),
@@ -133,6 +145,24 @@ mod tests {
             "holderIdentity": "", "renewTime": "2023-11-14T22:13:20.000120Z", "leaseTransitions": 0,
         });
         assert_eq!(decoded["spec"], expected);
+    }
+
+    #[test]
+    fn a_token_is_asked_for_with_the_numbers_of_kubernetes() {
+        let spec = reviews::TokenRequestSpec {
+            audiences: vec!["dropmate".to_owned()],
+            bound_object_ref: Some(reviews::BoundObjectReference { kind: "Pod".to_owned(), ..Default::default() }),
+            expiration_seconds: Some(0),
+        };
+        let request = TokenRequest { metadata: None, spec: Some(spec) };
+        let decoded = decode(&envelope("authentication.k8s.io/v1", "TokenRequest", request.encode_to_vec())).unwrap();
+        let expected = json!({
+            "audiences": ["dropmate"], "boundObjectRef": {"kind": "Pod"}, "expirationSeconds": 0,
+        });
+        assert_eq!(decoded["spec"], expected);
+        // As the published messages number them: audiences 1, boundObjectRef 3, expirationSeconds 4, in spec 2.
+        let raw = b"\x12\x13\x0a\x08dropmate\x1a\x05\x0a\x03Pod\x20\x00";
+        assert_eq!(request.encode_to_vec(), raw);
     }
 
     #[test]

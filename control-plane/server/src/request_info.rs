@@ -3,7 +3,7 @@
 
 use axum::extract::Query as QueryOf;
 use dropmate_api::{
-    registry::{self, Kind},
+    registry::{self, Kind, Review},
     roles::{Attributes, TASKS},
 };
 use http::{Method, Uri};
@@ -154,6 +154,12 @@ impl ResourceInfo {
         registry::by_resource(&self.group, &self.version, &self.resource)
     }
 
+    /// The review that is created there, if it is one.
+    pub(crate) fn review(&self) -> Option<&'static Review> {
+        let alone = self.namespace.is_none() && self.name.is_none();
+        registry::review(&self.group, &self.version, &self.resource).filter(|_| alone)
+    }
+
     /// `orders.dropmate.dev`, or `namespaces` in the core group.
     pub(crate) fn group_resource(&self) -> String {
         if self.group.is_empty() { self.resource.clone() } else { format!("{}.{}", self.resource, self.group) }
@@ -161,7 +167,9 @@ impl ResourceInfo {
 
     /// The path with the names taken out: bounded in number, and nobody's name in a log or a metric.
     pub(crate) fn template(&self) -> String {
-        let Some(kind) = self.kind() else { return "unknown resource".to_owned() };
+        let Some(kind) = self.kind() else {
+            return self.review().map_or_else(|| "unknown resource".to_owned(), Review::path);
+        };
         let root = if kind.group.is_empty() {
             format!("/api/{}", kind.version)
         } else {

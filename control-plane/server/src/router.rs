@@ -7,13 +7,14 @@ use axum::{
     routing::{get, post},
 };
 
-use crate::{discovery, error::ApiError, openapi, resources, state::AppState};
+use crate::{discovery, error::ApiError, openapi, resources, reviews, state::AppState};
 
 /// Every route. Authentication, limits and logs are layers that the gateway puts around it.
 pub(crate) fn routes(state: AppState) -> Router {
     Router::new()
         .merge(discovery::routes())
         .merge(openapi::routes())
+        .merge(reviews::routes())
         .merge(resources_under("/api/v1"))
         .merge(resources_under("/apis/{group}/{version}"))
         .fallback(nothing_here)
@@ -39,6 +40,7 @@ fn resources_under(root: &str) -> Router<AppState> {
         .route(&format!("{namespaced}/{{name}}/status"), status())
         .route(&format!("{namespaced}/{{name}}/binding"), post(resources::bind).delete(resources::unbind))
         .route(&format!("{namespaced}/{{name}}/progress"), post(resources::report_progress))
+        .route(&format!("{namespaced}/{{name}}/token"), post(reviews::request_token))
         // `namespaces/NAME/status` is the object's part, not a kind called `status`.
         .route(&format!("{root}/namespaces/{{name}}/status"), status())
 }

@@ -5,8 +5,7 @@ use dropmate_identity::Identity;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::Audit;
-use crate::members::Directory;
+use crate::{audit::Audit, authenticate::Authenticator, members::Directory};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -15,10 +14,14 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
-    /// Where requests are noted that change no object.
-    pub(crate) audit: Audit,
+    /// Whether anybody may become a user (`--open-registration`).
+    pub(crate) open_registration: bool,
+    /// Knows callers by their tokens.
+    pub(crate) authenticator: Authenticator,
     /// Who is a member of what.
     pub(crate) members: Directory,
+    /// Where requests are noted that change no object.
+    pub(crate) audit: Audit,
     /// Both clocks.
     pub(crate) clock: Clock,
     /// Cancelled when the server drains: watches end so that their clients resume elsewhere.

@@ -8,6 +8,8 @@ mod apply;
 mod archive;
 #[path = "it/audit.rs"]
 mod audit;
+#[path = "it/auth.rs"]
+mod auth;
 #[path = "it/authorization.rs"]
 mod authorization;
 #[path = "it/bootstrap.rs"]
@@ -20,6 +22,8 @@ mod client;
 mod clients;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/forged.rs"]
+mod forged;
 #[path = "it/garbage.rs"]
 mod garbage;
 #[path = "it/garbage_starts.rs"]
@@ -38,6 +42,8 @@ mod kubectl;
 mod kubectl_apply;
 #[path = "it/kubectl_cascade.rs"]
 mod kubectl_cascade;
+#[path = "it/kubectl_tokens.rs"]
+mod kubectl_tokens;
 #[path = "it/kubectl_verbs.rs"]
 mod kubectl_verbs;
 #[path = "it/limits.rs"]
@@ -48,6 +54,8 @@ mod lists;
 mod objects;
 #[path = "it/orders.rs"]
 mod orders;
+#[path = "it/outside.rs"]
+mod outside;
 #[path = "it/owners.rs"]
 mod owners;
 #[path = "it/process.rs"]
@@ -56,8 +64,12 @@ mod process;
 mod replicas;
 #[path = "it/restart.rs"]
 mod restart;
+#[path = "it/secrets.rs"]
+mod secrets;
 #[path = "it/server.rs"]
 mod server;
+#[path = "it/service_accounts.rs"]
+mod service_accounts;
 #[path = "it/starts.rs"]
 mod starts;
 #[path = "it/tables.rs"]

@@ -6,7 +6,9 @@
 mod database;
 mod proxy;
 mod server;
+mod sqlite;
 
 pub use database::Database;
 pub use proxy::Proxy;
 pub use server::{PostgresServer, signal};
+pub use sqlite::sqlite_row;

@@ -3,8 +3,8 @@
 
 CREATE TABLE identity.users (
     uid         text   PRIMARY KEY,
-    -- In lower case.
-    email       text   NOT NULL UNIQUE,
+    -- In lower case; in the same order as in SQLite.
+    email       text   COLLATE "C" NOT NULL UNIQUE,
     name        text   NOT NULL,
     -- Argon2id in the PHC form; none until it is set.
     password    text,
@@ -31,14 +31,19 @@ CREATE TABLE identity.refresh_tokens (
     hash       bytea  PRIMARY KEY,
     sid        text   NOT NULL REFERENCES identity.sessions (sid) ON DELETE CASCADE,
     issued_at  bigint NOT NULL,
-    rotated_at bigint
+    rotated_at bigint,
+    -- The token it was issued for; of two that were issued for one, only one may go on.
+    parent     bytea
 );
 CREATE INDEX refresh_tokens_of_session ON identity.refresh_tokens (sid);
+CREATE INDEX refresh_tokens_of_parent ON identity.refresh_tokens (parent);
 
 -- Links that are good once: invitations and resets.
 CREATE TABLE identity.one_time (
-    hash       bytea  PRIMARY KEY,
     purpose    text   NOT NULL,
+    -- `NAMESPACE/MEMBER` of an invitation, the address of a reset: a new link takes the place of the one before.
+    subject    text   NOT NULL,
+    hash       bytea  NOT NULL UNIQUE,
     email      text   NOT NULL,
     -- The Member that an invitation is for.
     namespace  text,
@@ -46,9 +51,9 @@ CREATE TABLE identity.one_time (
     member_uid text,
     created_at bigint NOT NULL,
     expires_at bigint NOT NULL,
-    used_at    bigint
+    used_at    bigint,
+    PRIMARY KEY (purpose, subject)
 );
-CREATE INDEX one_time_of_email ON identity.one_time (email);
 
 CREATE TABLE identity.keys (
     kid            text   PRIMARY KEY,

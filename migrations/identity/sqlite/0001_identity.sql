@@ -31,24 +31,29 @@ CREATE TABLE refresh_tokens (
     hash       BLOB   PRIMARY KEY,
     sid        TEXT   NOT NULL REFERENCES sessions (sid) ON DELETE CASCADE,
     issued_at  INTEGER NOT NULL,
-    rotated_at INTEGER
+    rotated_at INTEGER,
+    -- The token it was issued for; of two that were issued for one, only one may go on.
+    parent     BLOB
 ) STRICT;
 CREATE INDEX refresh_tokens_of_session ON refresh_tokens (sid);
+CREATE INDEX refresh_tokens_of_parent ON refresh_tokens (parent);
 
 -- Links that are good once: invitations and resets.
 CREATE TABLE one_time (
-    hash       BLOB   PRIMARY KEY,
-    purpose    TEXT   NOT NULL,
-    email      TEXT   NOT NULL,
+    purpose    TEXT    NOT NULL,
+    -- `NAMESPACE/MEMBER` of an invitation, the address of a reset: a new link takes the place of the one before.
+    subject    TEXT    NOT NULL,
+    hash       BLOB    NOT NULL UNIQUE,
+    email      TEXT    NOT NULL,
     -- The Member that an invitation is for.
     namespace  TEXT,
     member     TEXT,
     member_uid TEXT,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    used_at    INTEGER
+    used_at    INTEGER,
+    PRIMARY KEY (purpose, subject)
 ) STRICT;
-CREATE INDEX one_time_of_email ON one_time (email);
 
 CREATE TABLE keys (
     kid            TEXT   PRIMARY KEY,

@@ -11,7 +11,6 @@ use std::{
 use clap::Parser;
 use dropmate_api::{Clock, Order};
 use dropmate_control_plane::{Args, Config, ControlPlane, bootstrap, install_crypto_provider};
-use dropmate_store::Postgres;
 use dropmate_testing::{Database, Proxy};
 use kube::{
     Api, Client,
@@ -81,6 +80,7 @@ impl Replica {
             ("--tls-cert", file("tls.crt")),
             ("--tls-key", file("tls.key")),
             ("--token-auth-file", file("tokens.csv")),
+            ("--secrets-key-file", file("secrets.key")),
         ];
         let flags = flags.map(|(flag, value)| format!("{flag}\n{value}")).join("\n");
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -148,7 +148,8 @@ async fn when_its_server_is_killed_in_a_flood_it_goes_on_at_the_other_and_no_ord
     let wanted = bootstrap::Wanted { out: secrets.clone(), server, sans: Vec::new(), owner: None, database: None };
     bootstrap(&wanted, wall()()).unwrap();
     let database = Database::create().await;
-    Postgres::migrate(&database.url()).await.unwrap();
+    let everything = dropmate_control_plane::args::Database::Postgres { url: database.url() };
+    dropmate_control_plane::migrations::migrate(&everything, false).await.unwrap();
     let mut first = Replica::start(&dir.path().join("first"), &secrets, &database);
     let second = Replica::start(&dir.path().join("second"), &secrets, &database);
     let proxy = Proxy::start(first.address).await;

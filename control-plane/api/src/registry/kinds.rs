@@ -27,7 +27,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 11] = [
+pub(super) static KINDS: [Kind; 12] = [
     Kind {
         group: "",
         version: "v1",
@@ -121,6 +121,27 @@ pub(super) static KINDS: [Kind; 11] = [
         ],
         schema: schema!(schemas::core::<events::Event>()),
         strategy: &EventsStrategy,
+    },
+    Kind {
+        group: "",
+        version: "v1",
+        kind: "ServiceAccount",
+        plural: "serviceaccounts",
+        singular: "serviceaccount",
+        short_names: &["sa"],
+        categories: &[],
+        namespaced: true,
+        access: Access::Full,
+        status_subresource: false,
+        subresources: &["token"],
+        columns: &[],
+        selectable_fields: &[],
+        strategic_merge: true,
+        storage: "serviceaccounts",
+        stored_api_version: "v1",
+        renamed: &[],
+        schema: schema!(schemas::core::<core_v1::ServiceAccount>()),
+        strategy: &Plain,
     },
     Kind {
         group: "coordination.k8s.io",

@@ -41,6 +41,11 @@ pub(super) fn core<T: JsonSchema>() -> Schema {
     Schema::new(schema)
 }
 
+/// The schema of what is created and never stored, from its published type.
+pub(super) fn review<T: JsonSchema>() -> Value {
+    core::<T>().json().clone()
+}
+
 /// The schema of a `CustomResourceDefinition`. Its own type holds schemas of schemas without end; nobody writes one here,
 /// so the outline says enough.
 pub(super) fn definition() -> Schema {

@@ -60,6 +60,7 @@ impl Server {
         command.arg(&data_dir);
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;
+            dropmate_identity::Identity::migrate_postgres(database.url()).await?;
             command.args(["--database-url", database.url()]);
         }
         let mut child =

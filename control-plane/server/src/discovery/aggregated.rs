@@ -3,10 +3,10 @@
 
 use std::sync::LazyLock;
 
-use dropmate_api::registry::{Kind, kinds};
+use dropmate_api::registry::{Kind, Review, kinds};
 use serde_json::{Value, json};
 
-use super::{Subresource, group_versions, subresources, verbs};
+use super::{CREATE, Subresource, group_versions, reviews, subresources, verbs};
 use crate::document::Document;
 
 /// What the document is; the answer repeats the parameters by which it was asked for.
@@ -26,10 +26,20 @@ fn list(wanted: impl Fn(&str) -> bool) -> Value {
 
 fn group(name: &str, version: &str) -> Value {
     let kinds = kinds().iter().filter(|kind| kind.group == name && kind.version == version);
-    let resources: Vec<Value> = kinds.map(resource).collect();
+    let resources: Vec<Value> = kinds.map(resource).chain(reviews(name, version).filter_map(review)).collect();
     // The core group has no name.
     let metadata = if name.is_empty() { json!({}) } else { json!({"name": name}) };
     json!({"metadata": metadata, "versions": [{"version": version, "resources": resources, "freshness": "Current"}]})
+}
+
+fn review(review: &'static Review) -> Option<Value> {
+    Some(json!({
+        "resource": review.plural()?,
+        "responseKind": {"group": review.group, "version": review.version, "kind": review.kind},
+        "scope": "Cluster",
+        "singularResource": review.singular,
+        "verbs": CREATE,
+    }))
 }
 
 fn resource(kind: &'static Kind) -> Value {
@@ -48,8 +58,10 @@ fn resource(kind: &'static Kind) -> Value {
     }
     let parts: Vec<Value> = subresources(kind)
         .into_iter()
-        .map(|Subresource { name, kind: sub_kind, verbs }| {
-            json!({"subresource": name, "responseKind": response_kind(kind, sub_kind), "verbs": verbs})
+        .map(|Subresource { name, kind: sub_kind, group, verbs }| {
+            let (group, version) = group.unwrap_or((kind.group, kind.version));
+            let response_kind = json!({"group": group, "version": version, "kind": sub_kind});
+            json!({"subresource": name, "responseKind": response_kind, "verbs": verbs})
         })
         .collect();
     if !parts.is_empty() {

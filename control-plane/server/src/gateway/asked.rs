@@ -31,7 +31,26 @@ pub(super) struct Asked {
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
-const PUBLIC: [&str; 5] = ["/livez", "/readyz", "/healthz", "/version", "/version/"];
+/// And with which keys tokens are checked.
+const PUBLIC: [&str; 7] = [
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/version",
+    "/version/",
+    "/.well-known/jwks.json",
+    "/.well-known/openid-configuration",
+];
+
+/// What anybody may do: show who they are, or give up a session.
+const DOORS: [&str; 6] = [
+    "/v1/auth/login",
+    "/v1/auth/refresh",
+    "/v1/auth/logout",
+    "/v1/auth/register",
+    "/v1/auth/invitations/accept",
+    "/v1/auth/reset",
+];
 
 impl Asked {
     pub(super) fn of(request: &Request) -> Self {
@@ -44,7 +63,8 @@ impl Asked {
             (_, None) => "unmatched".to_owned(),
         };
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
-        let public = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
+        let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
+        let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
         Self { info, route, surface, watch, public }
     }
 

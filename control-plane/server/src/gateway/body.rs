@@ -29,18 +29,32 @@ const DISCARD_DEADLINE: Duration = Duration::from_secs(2);
 /// The budget is counted in KiB, since a semaphore's permits are.
 const BUDGET_UNIT: usize = 1024;
 
+/// Bytes of a body whose sender nobody knows, and of what holds a few short fields.
+pub(crate) const SMALL_BODY_MAX: usize = 64 * 1024;
+/// Memory for the bodies of all requests at once whose senders nobody knows: five hundred of the largest.
+const SMALL_BUDGET_BYTES: usize = 32 * 1024 * 1024;
+
 /// Memory for bodies. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    room: Arc<Semaphore>,
+    /// Bytes of one body.
+    each: usize,
+}
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(BUDGET_BYTES / BUDGET_UNIT)))
+        Self { room: Arc::new(Semaphore::new(BUDGET_BYTES / BUDGET_UNIT)), each: BODY_BYTES_MAX }
+    }
+
+    /// For senders whom nobody knows.
+    pub(super) fn small() -> Self {
+        Self { room: Arc::new(Semaphore::new(SMALL_BUDGET_BYTES / BUDGET_UNIT)), each: SMALL_BODY_MAX }
     }
 
     async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = bytes.div_ceil(BUDGET_UNIT) as u32;
-        self.0.clone().acquire_many_owned(units).await.ok()
+        self.room.clone().acquire_many_owned(units).await.ok()
     }
 }
 
@@ -62,35 +76,36 @@ pub(super) async fn read(
             return Err(ApiError::unsupported_media_type(&["gzip", "identity"]));
         }
     };
+    let most = budget.each;
     let announced = body.size_hint().exact().map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
-    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+    if announced.is_some_and(|bytes| bytes > most) {
         discard(body).await;
-        return Err(ApiError::too_large(BODY_BYTES_MAX));
+        return Err(ApiError::too_large(most));
     }
-    let needed = if packed { 2 * BODY_BYTES_MAX } else { announced.unwrap_or(BODY_BYTES_MAX) };
+    let needed = if packed { 2 * most } else { announced.unwrap_or(most) };
     let reading = async {
         let reserved = budget.reserve(needed).await;
-        (collect(body).await, reserved)
+        (collect(body, most).await, reserved)
     };
     let Ok((collected, reserved)) = tokio::time::timeout(BODY_DEADLINE, reading).await else {
         return Err(ApiError::request_timeout("the body of the request did not arrive in time"));
     };
     let collected = collected?;
-    let bytes = if packed { unpack(&collected)? } else { collected };
+    let bytes = if packed { unpack(&collected, most)? } else { collected };
     headers.remove(CONTENT_ENCODING);
     headers.remove(TRANSFER_ENCODING);
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     Ok((bytes, reserved))
 }
 
-async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
+async fn collect(mut body: Body, most: usize) -> Result<Bytes, ApiError> {
     let mut collected = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let broken_off = |_| ApiError::bad_request("the body of the request is broken off");
         if let Ok(data) = frame.map_err(broken_off)?.into_data() {
-            if collected.len() + data.len() > BODY_BYTES_MAX {
+            if collected.len() + data.len() > most {
                 discard(body).await;
-                return Err(ApiError::too_large(BODY_BYTES_MAX));
+                return Err(ApiError::too_large(most));
             }
             collected.extend_from_slice(&data);
         }
@@ -99,13 +114,13 @@ async fn collect(mut body: Body) -> Result<Bytes, ApiError> {
 }
 
 /// Unpacks up to the limit and not a byte further, however much is packed in it.
-fn unpack(packed: &[u8]) -> Result<Bytes, ApiError> {
+fn unpack(packed: &[u8], most: usize) -> Result<Bytes, ApiError> {
     let mut unpacked = Vec::new();
     MultiGzDecoder::new(packed)
-        .take(BODY_BYTES_MAX as u64 + 1)
+        .take(most as u64 + 1)
         .read_to_end(&mut unpacked)
         .map_err(|_| ApiError::bad_request("the body of the request is not gzip"))?;
-    if unpacked.len() > BODY_BYTES_MAX { Err(ApiError::too_large(BODY_BYTES_MAX)) } else { Ok(unpacked.into()) }
+    if unpacked.len() > most { Err(ApiError::too_large(most)) } else { Ok(unpacked.into()) }
 }
 
 /// Reads a body that nobody wants, for a bounded time and amount.
@@ -152,6 +167,17 @@ mod tests {
         assert_eq!(code(&[], Body::from(vec![b' '; BODY_BYTES_MAX + 1])).await, 413);
         let chunks = stream::iter((0..=3).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1024 * 1024])));
         assert_eq!(code(&[], Body::from_stream(chunks)).await, 413);
+    }
+
+    #[tokio::test]
+    async fn of_a_stranger_a_small_body_is_read_and_no_larger_one() {
+        for (bytes, taken) in [(SMALL_BODY_MAX, true), (SMALL_BODY_MAX + 1, false)] {
+            let whole = Body::from(vec![b' '; bytes]);
+            assert_eq!(read(&mut HeaderMap::new(), whole, &Budget::small()).await.is_ok(), taken, "{bytes}");
+            let piece = stream::iter([Ok::<_, std::io::Error>(vec![b' '; bytes])]);
+            let pieces = read(&mut HeaderMap::new(), Body::from_stream(piece), &Budget::small()).await;
+            assert_eq!(pieces.is_ok(), taken, "{bytes}");
+        }
     }
 
     #[tokio::test]

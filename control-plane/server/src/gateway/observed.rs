@@ -84,7 +84,7 @@ impl Drop for Record {
                 )
             };
         }
-        let probe = self.asked.public && self.status.is_success();
+        let probe = self.asked.public && self.method != Method::POST && self.status.is_success();
         if self.in_process || probe { line!(debug) } else { line!(info) }
     }
 }

@@ -1,11 +1,11 @@
 //! The paths of the documents, with what each takes.
 
-use dropmate_api::registry::Kind;
+use dropmate_api::registry::{Kind, Place, Review};
 use serde_json::{Map, Value, json};
 
 use super::{
     root,
-    schemas::{group_version_kind, name, reference},
+    schemas::{group_version_kind, name, reference, review_group_version_kind, review_name},
 };
 use crate::resources::patch_types;
 
@@ -128,13 +128,61 @@ fn places(kind: &Kind) -> Vec<(String, &'static [Action])> {
 }
 
 /// The paths, as version 3 writes them.
-pub(super) fn of(kinds: &[&Kind]) -> Map<String, Value> {
-    paths(kinds, operation)
+pub(super) fn of(kinds: &[&Kind], reviews: &[&Review]) -> Map<String, Value> {
+    let mut paths = paths(kinds, operation);
+    paths.extend(reviews.iter().map(|review| (review.path(), json!({"post": review_operation(review)}))));
+    paths
 }
 
 /// The paths, as version 2 writes them.
-pub(super) fn of_v2(kinds: &[&Kind]) -> Map<String, Value> {
-    paths(kinds, operation_v2)
+pub(super) fn of_v2(kinds: &[&Kind], reviews: &[&Review]) -> Map<String, Value> {
+    let mut paths = paths(kinds, operation_v2);
+    paths.extend(reviews.iter().map(|review| (review.path(), json!({"post": review_operation_v2(review)}))));
+    paths
+}
+
+fn review_operation(review: &Review) -> Value {
+    let mut operation = review_common(review);
+    let schema = reference(&review_name(review));
+    let body = json!({"schema": schema});
+    operation["parameters"] = path_parameters(&review.path()).map(in_path).collect();
+    operation["requestBody"] =
+        json!({"required": true, "content": {"application/json": body, "application/yaml": body}});
+    operation["responses"] = json!({
+        "201": {"description": "Created", "content": {"application/json": body}},
+        "401": {"description": "Unauthorized"},
+    });
+    operation
+}
+
+fn review_operation_v2(review: &Review) -> Value {
+    let mut operation = review_common(review);
+    let schema = reference(&review_name(review));
+    let body = json!({"name": "body", "in": "body", "required": true, "schema": schema});
+    operation["parameters"] = path_parameters(&review.path()).map(in_path_v2).chain(std::iter::once(body)).collect();
+    operation["responses"] = json!({
+        "201": {"description": "Created", "schema": schema},
+        "401": {"description": "Unauthorized"},
+    });
+    operation["produces"] = json!(["application/json"]);
+    operation["consumes"] = json!(["application/json", "application/yaml"]);
+    operation
+}
+
+fn review_common(review: &Review) -> Value {
+    let id = match review.place {
+        Place::Cluster(_) => {
+            let group: String = review.group.split('.').map(capitalized).collect();
+            format!("create{group}{}{}", capitalized(review.version), review.kind)
+        }
+        Place::Part(..) => format!("createCoreV1NamespacedServiceAccount{}", review.kind),
+    };
+    json!({
+        "operationId": id,
+        "description": format!("Answers a {}, which is not kept.", review.kind),
+        "x-kubernetes-action": "post",
+        "x-kubernetes-group-version-kind": review_group_version_kind(review),
+    })
 }
 
 fn paths(kinds: &[&Kind], operation: fn(&Kind, &str, Action) -> Value) -> Map<String, Value> {
@@ -152,9 +200,7 @@ fn paths(kinds: &[&Kind], operation: fn(&Kind, &str, Action) -> Value) -> Map<St
 fn operation(kind: &Kind, path: &str, action: Action) -> Value {
     let schema = answered(kind, action);
     let mut operation = common(kind, path, action);
-    let in_path = path_parameters(path).map(|(name, description)| {
-        json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
-    });
+    let in_path = path_parameters(path).map(in_path);
     let in_query = action.query().iter().map(|(name, type_, description)| {
         json!({"name": name, "in": "query", "description": description, "schema": {"type": type_}})
     });
@@ -183,9 +229,7 @@ fn operation(kind: &Kind, path: &str, action: Action) -> Value {
 
 fn operation_v2(kind: &Kind, path: &str, action: Action) -> Value {
     let mut operation = common(kind, path, action);
-    let in_path = path_parameters(path).map(|(name, description)| {
-        json!({"name": name, "in": "path", "required": true, "description": description, "type": "string"})
-    });
+    let in_path = path_parameters(path).map(in_path_v2);
     let in_query = action.query().iter().map(
         |(name, type_, description)| json!({"name": name, "in": "query", "description": description, "type": type_}),
     );
@@ -234,6 +278,14 @@ fn path_parameters(path: &str) -> impl Iterator<Item = (&'static str, &'static s
         .filter(|(name, _)| path.contains(&format!("{{{name}}}")))
         .collect::<Vec<_>>()
         .into_iter()
+}
+
+fn in_path((name, description): (&str, &str)) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
+}
+
+fn in_path_v2((name, description): (&str, &str)) -> Value {
+    json!({"name": name, "in": "path", "required": true, "description": description, "type": "string"})
 }
 
 /// The schema of the answer.

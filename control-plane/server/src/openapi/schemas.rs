@@ -1,6 +1,6 @@
 //! The schemas of the documents.
 
-use dropmate_api::registry::{Kind, shared_schemas};
+use dropmate_api::registry::{Kind, Review, shared_schemas};
 use serde_json::{Map, Value, json};
 
 /// The schema of what every object is called and labelled.
@@ -9,7 +9,7 @@ const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 
 /// The schemas of these kinds, of their lists and of what they refer to.
-pub(super) fn of(kinds: &[&Kind]) -> Map<String, Value> {
+pub(super) fn of(kinds: &[&Kind], reviews: &[&Review]) -> Map<String, Value> {
     let mut schemas: Map<String, Value> =
         shared_schemas().into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect();
     if let Some(options) = schemas.get_mut(DELETE_OPTIONS) {
@@ -23,12 +23,27 @@ pub(super) fn of(kinds: &[&Kind]) -> Map<String, Value> {
         schemas.insert(name(kind), object(kind));
         schemas.insert(format!("{}List", name(kind)), list(kind));
     }
+    for review in reviews {
+        let mut schema = (review.schema)();
+        schema["properties"]["metadata"] = described_reference(OBJECT_META, "Standard object's metadata.");
+        schema["x-kubernetes-group-version-kind"] = json!([review_group_version_kind(review)]);
+        schemas.insert(review_name(review), schema);
+    }
     schemas
 }
 
 /// `dev.dropmate.v1.Order`, `io.k8s.api.core.v1.Namespace`.
 pub(super) fn name(kind: &Kind) -> String {
-    let package = match kind.group {
+    published(kind.group, kind.version, kind.kind)
+}
+
+/// `io.k8s.api.authentication.v1.TokenReview`.
+pub(super) fn review_name(review: &Review) -> String {
+    published(review.group, review.version, review.kind)
+}
+
+fn published(group: &str, version: &str, kind: &str) -> String {
+    let package = match group {
         "" => "io.k8s.api.core".to_owned(),
         "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions".to_owned(),
         group => match group.strip_suffix(".k8s.io") {
@@ -36,7 +51,7 @@ pub(super) fn name(kind: &Kind) -> String {
             None => group.rsplit('.').collect::<Vec<_>>().join("."),
         },
     };
-    format!("{package}.{}.{}", kind.version, kind.kind)
+    format!("{package}.{version}.{kind}")
 }
 
 /// A reference to a schema.
@@ -47,6 +62,11 @@ pub(super) fn reference(name: &str) -> Value {
 /// What the extension says of a kind.
 pub(super) fn group_version_kind(kind: &Kind) -> Value {
     json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
+}
+
+/// The same of a review.
+pub(super) fn review_group_version_kind(review: &Review) -> Value {
+    json!({"group": review.group, "version": review.version, "kind": review.kind})
 }
 
 fn object(kind: &Kind) -> Value {

@@ -144,6 +144,7 @@ fn schemas_are_named_as_kubernetes_names_them() {
         "io.k8s.api.events.v1.Event",
         "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
         "dev.dropmate.v1.Order",
+        "io.k8s.api.core.v1.ServiceAccount",
     ] {
         assert!(names.iter().any(|held| held == name), "{name} in {names:?}");
     }

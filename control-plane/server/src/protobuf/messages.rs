@@ -132,7 +132,7 @@ fn strings(map: HashMap<String, String>) -> Value {
     Value::Object(map.into_iter().map(|(key, value)| (key, value.into())).collect())
 }
 
-fn objects<T>(items: Vec<T>, json: impl Fn(T) -> Map<String, Value>) -> Value {
+pub(super) fn objects<T>(items: Vec<T>, json: impl Fn(T) -> Map<String, Value>) -> Value {
     items.into_iter().map(|item| Value::Object(json(item))).collect()
 }
 
@@ -185,7 +185,7 @@ impl ManagedFields {
     }
 }
 
-fn meta(meta: Option<ObjectMeta>) -> Value {
+pub(super) fn meta(meta: Option<ObjectMeta>) -> Value {
     Value::Object(meta.map(ObjectMeta::json).unwrap_or_default())
 }
 
@@ -285,7 +285,7 @@ pub(super) struct ObjectReference {
 }
 
 impl ObjectReference {
-    fn json(self) -> Map<String, Value> {
+    pub(super) fn json(self) -> Map<String, Value> {
         Fields::default()
             .with("kind", self.kind)
             .with("namespace", self.namespace)

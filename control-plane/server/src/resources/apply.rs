@@ -51,6 +51,7 @@ pub(super) async fn apply(call: Call, body: Body) -> Result<Response> {
         "" => None,
         version => Some(options::parse_version(version)?),
     };
+    call.admit_applied(&patch)?;
     for _ in 0..MAX_ATTEMPTS {
         let Some(current) = call.find().await? else {
             match call.create_applied(&patch, options, force).await {

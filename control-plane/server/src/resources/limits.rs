@@ -126,6 +126,15 @@ impl Call {
         }
     }
 
+    /// Refuses an apply patch that would make the caller an owner of what is not theirs in a status, even if it changes
+    /// nothing.
+    pub(super) fn admit_applied(&self, patch: &Value) -> Result<()> {
+        let Some(fields) = self.permit.fields.as_ref().filter(|_| self.part() == Part::Status) else { return Ok(()) };
+        let named = ["metadata.name", "metadata.namespace", "metadata.uid"];
+        let allowed: Vec<&str> = fields.iter().copied().chain(TYPE).chain(named).collect();
+        self.check_fields(&json!({}), patch, &allowed)
+    }
+
     /// Refuses a change of fields that are not the caller's to write.
     pub(super) fn admit_change(&self, old: &Value, new: &Value, part: Part) -> Result<()> {
         let Some(fields) = &self.permit.fields else { return Ok(()) };
@@ -143,7 +152,8 @@ impl Call {
 
     fn check_fields(&self, old: &Value, new: &Value, allowed: &[&str]) -> Result<()> {
         let Some(field) = roles::outside(old, new, allowed) else { return Ok(()) };
-        let writable: Vec<&str> = allowed.iter().copied().filter(|field| !TYPE.contains(field)).collect();
+        let said = |field: &&str| !TYPE.contains(field) && !field.starts_with("metadata.");
+        let writable: Vec<&str> = allowed.iter().copied().filter(said).collect();
         let why =
             format!("User {:?} cannot write the field {field}, but only {}", self.caller.user, writable.join(", "));
         Err(ApiError::forbidden(self.kind(), text(new, "/metadata/name"), &why).cause(

@@ -127,7 +127,7 @@ async fn ask(caller: &Api, row: &Row, namespace: &str, name: &str) -> &'static s
     };
     let media = if row.method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
     let request = Request::builder().method(row.method.clone()).uri(path).header("content-type", media);
-    said(&caller.request(request.body(Body::from(body)).unwrap()).await)
+    said(&caller.begin(request.body(Body::from(body)).unwrap()).await)
 }
 
 #[tokio::test]

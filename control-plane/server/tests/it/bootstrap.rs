@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::clock;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "ca.crt",
     "ca.key",
     "tls.crt",
@@ -37,6 +37,7 @@ const FILES: [&str; 11] = [
     "agents/dispatch.token",
     "agents/tracking.token",
     "agents/notification.token",
+    "secrets.key",
     "postgres.password",
     "database.url",
 ];
@@ -255,6 +256,8 @@ async fn a_control_plane_on_such_files_knows_their_callers_and_makes_no_secrets_
         &file("tls.key"),
         "--token-auth-file",
         &file("tokens.csv"),
+        "--secrets-key-file",
+        &file("secrets.key"),
     ]);
     let plane = ControlPlane::open(Config::new(cli.args, clock()).unwrap()).await.unwrap();
     let stop = CancellationToken::new();
@@ -284,7 +287,10 @@ async fn a_control_plane_on_such_files_knows_their_callers_and_makes_no_secrets_
     stop.cancel();
     running.await.unwrap().unwrap();
     let made: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    let store = |name: &&std::ffi::OsString| name.to_string_lossy().starts_with("control.db");
+    let store = |name: &&std::ffi::OsString| {
+        let name = name.to_string_lossy();
+        name.starts_with("control.db") || name.starts_with("identity.db")
+    };
     assert!(made.iter().filter(|name| !store(name)).all(|name| name == "LOCK"), "{made:?}");
     assert!(plane.kubeconfig().is_none());
 }

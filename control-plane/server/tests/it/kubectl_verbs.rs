@@ -239,7 +239,10 @@ fn kubectl_tells_what_happened_and_what_is_served() {
     let described = shell.kubectl(&["describe", "namespace", "acme"]).ok();
     assert!(described.contains("Status:       Active"), "{described}");
     let versions = shell.kubectl(&["api-versions"]).ok();
-    assert_eq!(versions, "apiextensions.k8s.io/v1\ncoordination.k8s.io/v1\ndropmate.dev/v1\nevents.k8s.io/v1\nv1\n");
+    assert_eq!(
+        versions,
+        "apiextensions.k8s.io/v1\nauthentication.k8s.io/v1\ncoordination.k8s.io/v1\ndropmate.dev/v1\nevents.k8s.io/v1\nv1\n"
+    );
     let ours = shell.kubectl(&["api-resources", "--api-group=dropmate.dev", "--namespaced=true", "-o", "name"]).ok();
     let expected = ["applysets", "depots", "dispatchpolicies", "drivers", "orders"];
     assert_eq!(ours, expected.map(|plural| format!("{plural}.dropmate.dev\n")).concat());

@@ -8,12 +8,15 @@ mod garbage;
 mod namespaces;
 #[path = "replicas/programs.rs"]
 mod programs;
+#[path = "replicas/revoked.rs"]
+mod revoked;
 #[path = "replicas/versions.rs"]
 mod versions;
 
 use std::{sync::Arc, time::Duration};
 
 use dropmate_control_plane::ControlPlane;
+use dropmate_identity::Identity;
 use dropmate_store::{Options, Postgres, Store};
 use dropmate_testing::Database;
 use futures::future::join_all;
@@ -37,6 +40,7 @@ struct Two {
 async fn migrated() -> Database {
     let database = Database::create().await;
     Postgres::migrate(&database.url()).await.unwrap();
+    Identity::migrate_postgres(&database.url()).await.unwrap();
     database
 }
 

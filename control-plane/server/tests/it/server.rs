@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use clap::Parser;
+use dropmate_api::Clock;
 use dropmate_control_plane::{Args, Config, ControlPlane, install_crypto_provider};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response};
 use serde_json::Value;
@@ -34,10 +35,15 @@ pub(crate) fn config(dir: &Path) -> Config {
 
 /// The same with further flags.
 fn config_with(dir: &Path, more: &[&str]) -> Config {
+    config_at(dir, more, clock())
+}
+
+/// The same by that clock.
+fn config_at(dir: &Path, more: &[&str], clock: Clock) -> Config {
     let dir = dir.to_str().unwrap();
     let free = "127.0.0.1:0";
     let flags = ["test", "--data-dir", dir, "--listen", free, "--admin-listen", free, "--plain-listen", free];
-    Config::new(Cli::parse_from(flags.iter().chain(more)).args, clock()).unwrap()
+    Config::new(Cli::parse_from(flags.iter().chain(more)).args, clock).unwrap()
 }
 
 impl Server {
@@ -62,8 +68,20 @@ impl Server {
     }
 
     async fn open(dir: TempDir, more: &[&str], http: impl FnOnce(&Path) -> Client) -> Self {
+        let config = config_with(dir.path(), more);
+        Self::open_with(dir, config, http).await
+    }
+
+    /// A first start by that clock.
+    pub(crate) async fn start_at(more: &[&str], clock: Clock) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config_at(dir.path(), more, clock);
+        Self::open_with(dir, config, |dir| trusting(dir).build().unwrap()).await
+    }
+
+    async fn open_with(dir: TempDir, config: Config, http: impl FnOnce(&Path) -> Client) -> Self {
         install_crypto_provider();
-        let plane = ControlPlane::open(config_with(dir.path(), more)).await.unwrap();
+        let plane = ControlPlane::open(config).await.unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(plane.clone().serve(stop.clone()));
         let http = http(dir.path());

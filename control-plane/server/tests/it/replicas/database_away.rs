@@ -104,7 +104,9 @@ async fn writes_under_way_when_the_database_stops_to_answer_are_told_in_time_and
     proxy.pause();
     let answers: Vec<_> = writers.join_all().await.into_iter().flatten().collect();
     proxy.mend();
-    let other = start(&database.url()).await;
+    let key = server.dir.path().join("secrets.key");
+    let flags = ["--database-url", &database.url(), "--secrets-key-file", key.to_str().unwrap()];
+    let other = Server::start_with(tempfile::tempdir().unwrap(), &flags).await;
     let listed = other.get(ORDERS).await.text().await.unwrap();
     let mut written = 0;
     for (name, code) in answers {
@@ -127,7 +129,9 @@ async fn a_token_taken_out_of_the_shared_file_ends_access_at_both() {
     let database = migrated().await;
     let first = start(&database.url()).await;
     let file = first.dir.path().join("tokens.csv");
-    let flags = ["--database-url", &database.url(), "--token-auth-file", file.to_str().unwrap()];
+    let key = first.dir.path().join("secrets.key");
+    let (file_flag, key_flag) = (file.to_str().unwrap(), key.to_str().unwrap());
+    let flags = ["--database-url", &database.url(), "--token-auth-file", file_flag, "--secrets-key-file", key_flag];
     let second = Server::start_with(tempfile::tempdir().unwrap(), &flags).await;
     let token = first.token("tracking");
     let code = async |server: &Server, path: &str| {
