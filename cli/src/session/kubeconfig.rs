@@ -31,14 +31,14 @@ pub(crate) fn into(mut config: Value, server: &str, ca: Option<&str>, namespace:
     config["apiVersion"] = "v1".into();
     config["kind"] = "Config".into();
     config["current-context"] = NAME.into();
-    put(&mut config, "clusters", "cluster", cluster);
-    put(&mut config, "users", "user", json!({"exec": exec}));
-    put(&mut config, "contexts", "context", json!({"cluster": NAME, "user": NAME, "namespace": namespace}));
+    put(&mut config, "clusters", "cluster", &cluster);
+    put(&mut config, "users", "user", &json!({"exec": exec}));
+    put(&mut config, "contexts", "context", &json!({"cluster": NAME, "user": NAME, "namespace": namespace}));
     config
 }
 
 /// Puts the named entry into a list of a kubeconfig, in the place of one of the same name.
-fn put(config: &mut Value, list: &str, field: &str, value: Value) {
+fn put(config: &mut Value, list: &str, field: &str, value: &Value) {
     let entry = json!({"name": NAME, field: value});
     match config[list].as_array_mut() {
         Some(entries) => match entries.iter_mut().find(|entry| entry["name"] == NAME) {

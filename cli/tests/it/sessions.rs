@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::{
     fake::Fake,
-    support::{Ended, dropmate, run},
+    support::{Ended, Server, dropmate, examples, run},
 };
 
 const EMAIL: &str = "ada@example.com";
@@ -204,4 +204,57 @@ fn an_invitation_makes_a_member_and_prints_the_link() {
     let args = [&args[..], &["--driver", "sam"]].concat();
     let invited = run(&mut at_home(&home, &args)).with_code(0);
     assert_eq!(invited.out, "https://shop/invitations/ab12\n");
+}
+
+#[test]
+fn a_person_is_invited_accepts_works_and_is_locked_out_on_a_real_server() {
+    let server = Server::start();
+    let (admin, ada) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let kubeconfig = server.data.path().join("admin.kubeconfig");
+    let ca = server.data.path().join("tls/ca.crt");
+    let (kubeconfig, ca) = (kubeconfig.to_str().unwrap(), ca.to_str().unwrap());
+    let operator = |args: &[&str]| run(at_home(&admin, args).args(["--kubeconfig", kubeconfig]));
+    operator(&["apply", "-f", examples().to_str().unwrap()]).with_code(0);
+    let invited = operator(&["user", "invite", EMAIL, "--role", "manager", "-n", "corner-shop"]).with_code(0);
+    let link = invited.out.trim();
+
+    let password = "a long enough passphrase 7\n";
+    let args =
+        ["accept", link, "--name", "Ada", "--password-stdin", "--ca", ca, "--server", &server.url, "-n", "corner-shop"];
+    fed(&mut at_home(&ada, &args), password).with_code(0);
+    fed(&mut at_home(&ada, &args), password).with_code(1);
+    let me = run(&mut at_home(&ada, &["whoami"])).with_code(0);
+    assert!(me.out.contains(EMAIL) && me.out.contains("corner-shop   manager"), "{}", me.out);
+
+    let own = run(&mut at_home(&ada, &["get", "drivers", "-n", "corner-shop"])).with_code(0);
+    assert!(own.out.contains("sam"), "{}", own.out);
+    let foreign = run(&mut at_home(&ada, &["get", "orders", "-n", "default"])).with_code(1);
+    assert!(foreign.err.contains("\"default\" not found"), "{}", foreign.err);
+    let by_kubeconfig = ada.path().join(".kube/config");
+    run(at_home(&ada, &["get", "drivers"]).arg("--kubeconfig").arg(&by_kubeconfig)).with_code(0);
+
+    fed(&mut at_home(&ada, &["secret", "set", "smtp", "-n", "corner-shop"]), "hunter2").with_code(0);
+    let listed = run(&mut at_home(&ada, &["secret", "list", "-n", "corner-shop"])).with_code(0);
+    assert!(listed.out.contains("smtp") && !listed.out.contains("hunter2"), "{}", listed.out);
+    let audit = run(&mut at_home(&ada, &["audit", "-n", "corner-shop", "-o", "json"])).with_code(0);
+    assert!(audit.out.contains("\"secrets\"") && audit.out.contains(EMAIL), "{}", audit.out);
+    assert!(!audit.out.contains("hunter2") && !audit.out.contains(link.rsplit('/').next().unwrap()), "{}", audit.out);
+    run(&mut at_home(&ada, &["audit", "-A"])).with_code(1);
+
+    let args = ["login", "--server", &server.url, "--ca", ca, "--email", EMAIL, "--password-stdin"];
+    fed(&mut at_home(&ada, &args), password).with_code(0);
+    assert!(operator(&["user", "list"]).with_code(0).out.contains(EMAIL));
+    operator(&["keys", "rotate"]).with_code(0);
+    run(&mut at_home(&ada, &["whoami"])).with_code(0);
+    operator(&["user", "disable", EMAIL]).with_code(0);
+    let out = run(&mut at_home(&ada, &["whoami"]));
+    assert_ne!(out.code, 0, "{out:?}");
+    fed(&mut at_home(&ada, &args), password).with_code(1);
+    operator(&["user", "enable", EMAIL]).with_code(0);
+    let reset = operator(&["user", "reset", EMAIL]).with_code(0);
+    let args = ["accept", reset.out.trim(), "--password-stdin", "--ca", ca, "--server", &server.url];
+    fed(&mut at_home(&ada, &args), "another long passphrase 8\n").with_code(0);
+    let args = ["login", "--server", &server.url, "--ca", ca, "--email", EMAIL, "--password-stdin"];
+    fed(&mut at_home(&ada, &args), "another long passphrase 8\n").with_code(0);
+    run(&mut at_home(&ada, &["logout"])).with_code(0);
 }
