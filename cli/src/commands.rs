@@ -1,6 +1,8 @@
 //! The commands, one a file: each takes its arguments, asks the server, and hands what it found to `output`.
 
+pub(crate) mod accept;
 pub(crate) mod apply;
+pub(crate) mod audit;
 pub(crate) mod bootstrap;
 pub(crate) mod completions;
 pub(crate) mod convert;
@@ -13,9 +15,15 @@ pub(crate) mod drain;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
+pub(crate) mod keys;
+pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod probe;
+pub(crate) mod secret;
 pub(crate) mod summary;
+pub(crate) mod token;
 pub(crate) mod up;
+pub(crate) mod user;
 pub(crate) mod version;
 pub(crate) mod watch;
+pub(crate) mod whoami;

@@ -5,6 +5,7 @@ mod probe;
 use std::{
     env,
     fmt::{self, Write as _},
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,7 +22,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub(crate) use self::probe::probe;
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    session::{self, Sessions},
+};
 
 /// A server on the other side of the world answers a handshake within this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,9 +36,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
-    /// The kubeconfig to read. Without any: $KUBECONFIG, then the admin.kubeconfig of a local `dropmate up`.
+    /// The kubeconfig to read. Without any: $KUBECONFIG, then the session of `dropmate login`, then the admin.kubeconfig
+    /// of a local `dropmate up`.
     #[arg(long, global = true, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig.
     #[arg(long, global = true, env = "DROPMATE_CONTEXT")]
     context: Option<String>,
@@ -147,12 +152,25 @@ impl Answer {
     }
 }
 
+impl ConnectionArgs {
+    /// The authority of `--ca`, as PEM.
+    pub(crate) fn ca_text(&self) -> anyhow::Result<Option<String>> {
+        let Some(path) = &self.ca else { return Ok(None) };
+        certificates(path)?;
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Some(text))
+    }
+}
+
 impl Connection {
     /// Finds the server and prepares to talk to it; sends nothing yet.
     pub(crate) async fn open(args: &ConnectionArgs) -> Outcome<Self> {
-        let mut config = match kubeconfig_path(args)? {
-            Some(source) => from_kubeconfig(args, source).await?,
-            None => Config::new(args.server.clone().ok_or_else(no_server)?),
+        let mut config = match logged_in(args).await? {
+            Some(config) => config,
+            None => match kubeconfig_path(args)? {
+                Some(source) => from_kubeconfig(args, source).await?,
+                None => Config::new(args.server.clone().ok_or_else(no_server)?),
+            },
         };
         if let Some(server) = &args.server {
             config.cluster_url.clone_from(server);
@@ -169,6 +187,28 @@ impl Connection {
         if let Some(namespace) = &args.namespace {
             config.default_namespace.clone_from(namespace);
         }
+        Self::over(config, args.namespace.is_some())
+    }
+
+    /// A server that does not know us yet. What goes there is secret, so it is HTTPS, or this machine.
+    pub(crate) fn anonymous(server: &str, ca: Option<&str>) -> Outcome<Self> {
+        let uri: http::Uri = server.parse().map_err(|_| Failure::No(format!("--server: {server:?} is no address")))?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let near = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+        if uri.scheme_str() != Some("https") && !near {
+            return Err(Failure::No(format!("--server: {server}: passwords and sessions go over https:// only")));
+        }
+        Self::over(config_of(uri, ca)?, false)
+    }
+
+    /// The same server, as whoever has that token.
+    pub(crate) fn bearing(server: &str, ca: Option<&str>, token: &str) -> Outcome<Self> {
+        let mut config = config_of(server.parse()?, ca)?;
+        config.auth_info.token = Some(token.to_owned().into());
+        Self::over(config, false)
+    }
+
+    fn over(mut config: Config, namespace_given: bool) -> Outcome<Self> {
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // Every request has its own deadline; a watch may be silent for long.
         config.read_timeout = None;
@@ -176,7 +216,7 @@ impl Connection {
         let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
         let namespace = config.default_namespace.clone();
         let client = Client::try_from(config).with_context(|| format!("cannot use the configuration for {server}"))?;
-        Ok(Self { client, server, namespace, namespace_given: args.namespace.is_some() })
+        Ok(Self { client, server, namespace, namespace_given })
     }
 
     /// The path of our kinds in the namespace to work in.
@@ -198,6 +238,11 @@ impl Connection {
     pub(crate) async fn write(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Outcome<Answer> {
         let body = serde_json::to_vec(body)?;
         self.send(method, path, "application/json", Some((content_type, body))).await
+    }
+
+    /// POST of JSON.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Outcome<Answer> {
+        self.write(Method::POST, path, "application/json", body).await
     }
 
     /// DELETE.
@@ -292,6 +337,40 @@ fn no_server() -> anyhow::Error {
     )
 }
 
+/// A server by itself, without a kubeconfig.
+fn config_of(server: http::Uri, ca: Option<&str>) -> anyhow::Result<Config> {
+    let plain = server.scheme_str() != Some("https");
+    let mut config = Config::new(server);
+    if let Some(ca) = ca {
+        config.root_cert = Some(in_text(ca).context("cannot read the certificates of the authority")?);
+    } else if plain {
+        // Nothing to verify, and small containers have no authorities to load.
+        config.root_cert = Some(Vec::new());
+    }
+    Ok(config)
+}
+
+/// The session of `dropmate login`, where nothing else says whom to talk to: with the server named or that of the last
+/// login.
+async fn logged_in(args: &ConnectionArgs) -> Outcome<Option<Config>> {
+    let kubeconfig = args.kubeconfig.is_some() || env::var_os("KUBECONFIG").is_some_and(|paths| !paths.is_empty());
+    if kubeconfig || args.context.is_some() || args.token.is_some() || args.token_file.is_some() {
+        return Ok(None);
+    }
+    // Without a home there is no session.
+    let sessions = Sessions::read().unwrap_or_default();
+    let Some(server) = args.server.as_ref().map(session::normal).or_else(|| sessions.current.clone()) else {
+        return Ok(None);
+    };
+    if !sessions.servers.contains_key(&server) {
+        return Ok(None);
+    }
+    let session = session::fresh(&server).await?;
+    let mut config = config_of(server.parse()?, session.ca.as_deref())?;
+    config.auth_info.token = Some(session.access_token.into());
+    Ok(Some(config))
+}
+
 /// Where the kubeconfig is, if there is one. `~/.kube/config` is left alone: it is about some cluster, not about us.
 fn kubeconfig_path(args: &ConnectionArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
     if let Some(path) = &args.kubeconfig {
@@ -328,10 +407,16 @@ fn token(args: &ConnectionArgs) -> anyhow::Result<Option<String>> {
 
 /// The certificates of a PEM file, as DER.
 fn certificates(path: &Path) -> anyhow::Result<Vec<Vec<u8>>> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
     let context = || format!("cannot read certificates from {}", path.display());
-    let found = CertificateDer::pem_file_iter(path).with_context(context)?;
-    let found = found.collect::<Result<Vec<_>, _>>().with_context(context)?;
+    in_text(&std::fs::read_to_string(path).with_context(context)?).with_context(context)
+}
+
+fn in_text(pem: &str) -> anyhow::Result<Vec<Vec<u8>>> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    let found = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+    if found.is_empty() {
+        return Err(anyhow!("there is no certificate in it"));
+    }
     Ok(found.into_iter().map(|certificate| certificate.to_vec()).collect())
 }
 

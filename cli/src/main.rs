@@ -11,6 +11,7 @@ mod manifest;
 mod mdrp;
 mod output;
 mod pages;
+mod session;
 
 use std::process::ExitCode;
 
@@ -53,11 +54,21 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Watch(args) => commands::watch::run(&connection, args).await,
         Command::Describe(args) => commands::describe::run(&connection, args).await,
         Command::Explain(args) => commands::explain::run(&connection, args).await,
+        Command::Audit(args) => commands::audit::run(&connection, args).await,
         Command::History(args) => commands::history::run(&connection, args).await,
         Command::Delete(args) => commands::delete::run(&connection, args).await,
         Command::Cordon(args) => args.run(&connection).await,
         Command::Uncordon(args) => args.run(&connection).await,
         Command::Drain(args) => args.run(&connection).await,
+        Command::Login(args) => commands::login::login(&connection, args).await,
+        Command::Logout(args) => commands::login::logout(&connection, args).await,
+        Command::Whoami(args) => commands::whoami::run(&connection, args).await,
+        Command::Token(args) => commands::token::token(&connection, args).await,
+        Command::Kubeconfig(args) => commands::token::kubeconfig(&connection, &args),
+        Command::Accept(args) => commands::accept::run(&connection, args).await,
+        Command::User(args) => commands::user::run(&connection, args).await,
+        Command::Keys(args) => commands::keys::run(&connection, args).await,
+        Command::Secret(args) => commands::secret::run(&connection, args).await,
         Command::Convert(args) => commands::convert::run(connection.namespace.as_deref(), &args),
         Command::Crds(args) => {
             commands::crds::run(&args);

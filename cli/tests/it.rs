@@ -3,6 +3,8 @@
 
 #[path = "it/apply.rs"]
 mod apply;
+#[path = "it/audit.rs"]
+mod audit;
 #[path = "it/bad_input.rs"]
 mod bad_input;
 #[path = "it/bootstrap.rs"]
@@ -31,6 +33,8 @@ mod kubectl;
 mod probe;
 #[path = "it/prune.rs"]
 mod prune;
+#[path = "it/sessions.rs"]
+mod sessions;
 #[path = "it/support.rs"]
 mod support;
 #[path = "it/up.rs"]

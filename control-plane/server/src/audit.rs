@@ -131,7 +131,7 @@ impl Writer {
         waiting: &mut Vec<oneshot::Sender<()>>,
     ) {
         match message {
-            Message::Saw(access) => match gathering.add(*access) {
+            Message::Saw(access) => match gathering.add(&access) {
                 Ok(access) => batch.extend(access),
                 Err(gather::Full) => {
                     self.dropped.inc();

@@ -35,20 +35,20 @@ impl Gathering {
     }
 
     /// Takes in a request; the first of its like is to be written now.
-    pub(super) fn add(&mut self, access: Access) -> Result<Option<Access>, Full> {
+    pub(super) fn add(&mut self, access: &Access) -> Result<Option<Access>, Full> {
         let known = !access.actor.is_empty();
         let whom = if known { format!("user {}", access.actor) } else { format!("address {}", access.address) };
         let what = [&access.verb, &access.resource, &access.namespace, &access.name].map(Clone::clone);
         let mut like = Like { whom, outcome: access.outcome.clone(), what: known.then_some(what) };
         if let Some(group) = self.groups.get_mut(&like) {
-            group.again(&access);
+            group.again(access);
             return Ok(None);
         }
         let of_them = self.by_whom.get(&like.whom).copied().unwrap_or_default();
         if of_them >= GROUPS_MAX_EACH {
             like.what = None;
             if let Some(group) = self.groups.get_mut(&like) {
-                group.again(&access);
+                group.again(access);
                 return Ok(None);
             }
         }
@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn the_first_of_its_like_is_told_at_once_and_the_others_by_their_number() {
         let mut gathering = Gathering::default();
-        assert_eq!(gathering.add(access("ada", "1", "o1")), Ok(Some(access("ada", "1", "o1"))));
+        assert_eq!(gathering.add(&access("ada", "1", "o1")), Ok(Some(access("ada", "1", "o1"))));
         for _ in 0..5 {
-            assert_eq!(gathering.add(access("ada", "1", "o1")), Ok(None));
+            assert_eq!(gathering.add(&access("ada", "1", "o1")), Ok(None));
         }
-        assert!(gathering.add(access("ada", "1", "o2")).unwrap().is_some(), "another object is another thing");
+        assert!(gathering.add(&access("ada", "1", "o2")).unwrap().is_some(), "another object is another thing");
         let again = gathering.end();
         assert_eq!(again.len(), 1);
         assert_eq!((again[0].name.as_str(), again[0].count), ("o1", 5));
@@ -128,11 +128,11 @@ mod tests {
         let mut gathering = Gathering::default();
         let mut rows = 0;
         for number in 0..1_000 {
-            rows += usize::from(gathering.add(access("", "192.0.2.1", &format!("o{number}"))).unwrap().is_some());
+            rows += usize::from(gathering.add(&access("", "192.0.2.1", &format!("o{number}"))).unwrap().is_some());
         }
         assert_eq!(rows, 1);
         for number in 0..1_000 {
-            rows += usize::from(gathering.add(access("eve", "1", &format!("o{number}"))).unwrap().is_some());
+            rows += usize::from(gathering.add(&access("eve", "1", &format!("o{number}"))).unwrap().is_some());
         }
         assert_eq!(rows, 1 + GROUPS_MAX_EACH + 1);
         let counts: u64 = gathering.end().iter().map(|access| access.count).sum();
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn however_many_ask_the_rows_of_a_minute_are_bounded() {
         let mut gathering = Gathering::default();
-        let outcomes: Vec<_> = (0..2_000).map(|n| gathering.add(access("", &n.to_string(), "o"))).collect();
+        let outcomes: Vec<_> = (0..2_000).map(|n| gathering.add(&access("", &n.to_string(), "o"))).collect();
         assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count(), GROUPS_MAX);
         assert_eq!(outcomes.last(), Some(&Err(Full)));
     }

@@ -83,9 +83,9 @@ impl Seen<'_> {
         let reads = matches!(self.asked.method, Method::GET | Method::HEAD);
         let parts: Vec<&str> = self.asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
         let sensitive = match parts[..] {
-            ["v1", "users" | "keys" | "audit", ..] => true,
-            ["v1", "namespaces", _, "secrets" | "audit", ..] => true,
-            ["v1", "namespaces", _, "members", _, "invitation"] => true,
+            ["v1", "users" | "keys" | "audit", ..]
+            | ["v1", "namespaces", _, "secrets" | "audit", ..]
+            | ["v1", "namespaces", _, "members", _, "invitation"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
             ["v1", "auth", ..] => !reads,
@@ -96,19 +96,20 @@ impl Seen<'_> {
         match (sensitive, reads) {
             (true, true) => Some("read"),
             (true, false) => Some("done"),
-            (false, true) if self.caller == OPERATOR && self.info.filter(objects).is_some() => Some("read"),
+            (false, true) if self.caller == OPERATOR && self.info.as_ref().is_some_and(objects) => Some("read"),
             _ => None,
         }
     }
 
     fn subject(&self) -> Subject {
-        let named = |text: &str| short(&decode(text));
+        let named = |text: &str| short(decode(text));
         if let Some(info) = self.info {
-            let resource = match (info.kind(), info.subresource.as_str()) {
-                (Some(kind), "") => kind.storage.to_owned(),
-                (Some(kind), subresource) => short(&format!("{}/{subresource}", kind.storage)),
-                (None, _) if info.group == TASKS => short(&info.attributes().path()),
-                (None, _) => short(&info.group_resource()),
+            let task = (info.group == TASKS).then_some(info.resource.as_str());
+            let stored = info.kind().map(|kind| kind.storage).or(task);
+            let resource = match (stored, info.subresource.as_str()) {
+                (Some(stored), "") => short(stored),
+                (Some(stored), subresource) => short(format!("{stored}/{subresource}")),
+                (None, _) => short(info.group_resource()),
             };
             return Subject {
                 verb: info.verb.to_owned(),
@@ -125,22 +126,13 @@ impl Seen<'_> {
             "other".to_owned()
         };
         let parts: Vec<&str> = self.asked.uri.path().split('/').filter(|part| !part.is_empty()).collect();
-        let (resource, namespace, name) = match parts[..] {
-            ["v1", "namespaces", namespace, resource] => (named(resource), named(namespace), String::new()),
-            ["v1", "namespaces", namespace, resource, name] => (named(resource), named(namespace), named(name)),
-            ["v1", "namespaces", namespace, resource, name, ..] => {
-                let last = parts.last().copied().unwrap_or_default();
-                (format!("{}/{}", named(resource), named(last)), named(namespace), named(name))
-            }
-            ["v1", "users"] => ("users".to_owned(), String::new(), String::new()),
-            ["v1", "users", name] => ("users".to_owned(), String::new(), named(name)),
-            ["v1", "users", name, what, ..] => (format!("users/{}", named(what)), String::new(), named(name)),
-            // What follows may be a token.
-            ["v1", "auth", what, ..] => (format!("auth/{}", named(what)), String::new(), String::new()),
-            ["v1", what, ..] => (named(what), String::new(), String::new()),
-            _ => Default::default(),
+        // What follows may be a token.
+        let resource = match parts[..] {
+            ["v1", "auth", what, ..] => format!("auth/{}", named(what)),
+            ["v1", what, ..] => named(what),
+            _ => String::new(),
         };
-        Subject { verb, resource, namespace, name }
+        Subject { verb, resource, ..Subject::default() }
     }
 }
 
