@@ -147,7 +147,7 @@ fn cause(reason: &str, message: String, field: &str) -> Cause {
 mod tests {
     use super::*;
 
-    fn causes(spec: Value) -> Vec<String> {
+    fn causes(spec: &Value) -> Vec<String> {
         let member = json!({
             "apiVersion": "dropmate.dev/v1", "kind": "Member", "metadata": {"name": "m", "namespace": "acme"}, "spec": spec,
         });
@@ -157,21 +157,21 @@ mod tests {
     #[test]
     fn a_member_is_an_address_or_an_account_of_its_own_namespace() {
         for user in ["ada@example.com", "system:serviceaccount:acme:gitops"] {
-            assert!(causes(json!({"user": user, "role": "viewer"})).is_empty(), "{user}");
+            assert!(causes(&json!({"user": user, "role": "viewer"})).is_empty(), "{user}");
         }
         for user in
             ["operator", "@", "a@", "a b@c", "a@b@c", "system:serviceaccount:other:x", "system:serviceaccount:acme:"]
         {
-            assert_eq!(causes(json!({"user": user, "role": "viewer"})), ["spec.user"], "{user}");
+            assert_eq!(causes(&json!({"user": user, "role": "viewer"})), ["spec.user"], "{user}");
         }
     }
 
     #[test]
     fn a_driver_says_which_and_others_do_not() {
-        assert!(causes(json!({"user": "a@b.c", "role": "driver", "driverName": "sam"})).is_empty());
-        assert_eq!(causes(json!({"user": "a@b.c", "role": "driver"})), ["spec.driverName"]);
-        assert_eq!(causes(json!({"user": "a@b.c", "role": "viewer", "driverName": "sam"})), ["spec.driverName"]);
-        assert_eq!(causes(json!({"user": "a@b.c", "role": "customer"})), ["spec.customerName"]);
+        assert!(causes(&json!({"user": "a@b.c", "role": "driver", "driverName": "sam"})).is_empty());
+        assert_eq!(causes(&json!({"user": "a@b.c", "role": "driver"})), ["spec.driverName"]);
+        assert_eq!(causes(&json!({"user": "a@b.c", "role": "viewer", "driverName": "sam"})), ["spec.driverName"]);
+        assert_eq!(causes(&json!({"user": "a@b.c", "role": "customer"})), ["spec.customerName"]);
     }
 
     #[test]

@@ -118,10 +118,10 @@ impl Identity {
         check_password("password", password, &user.email, &user.name)?;
         let (password, now) = (self.hashed(password).await?, self.now());
         let set: Result<bool, sqlx::Error> = writing!(self.db(), connection => {
-            let used: Option<String> =
+            let email: Option<String> =
                 sqlx::query_scalar(USE).bind(&hash).bind(purpose).bind(now).fetch_optional(&mut *connection).await?;
             let set = "UPDATE users SET password = $2 WHERE uid = $1 AND disabled_at IS NULL RETURNING uid";
-            let set: Option<String> = if used.is_some() {
+            let set: Option<String> = if email.is_some() {
                 sqlx::query_scalar(set).bind(&user.uid).bind(&password).fetch_optional(&mut *connection).await?
             } else {
                 None

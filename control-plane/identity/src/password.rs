@@ -128,11 +128,11 @@ fn walks(text: &str) -> bool {
         characters.windows(2).all(follows)
     };
     let reversed: String = text.chars().rev().collect();
-    let along = |row: &&str| {
+    let along = |row: &str| {
         let round = row.repeat(4);
         round.contains(text) || round.contains(&reversed)
     };
-    counts(1) || counts(-1) || ROWS.iter().any(|row| along(&row))
+    counts(1) || counts(-1) || ROWS.iter().any(|row| along(row))
 }
 
 /// Argon2id with a bound on how much of it runs and waits. Clones share the bound.

@@ -123,14 +123,15 @@ impl Identity {
     pub(crate) async fn prove_second_factor(&self, account: &Account, given: Option<&str>) -> Result<()> {
         let Some(kept) = &account.totp else { return Ok(()) };
         let given = given.ok_or(Error::SecondFactor)?;
-        let user = &account.user;
-        let mut factor: Factor = self.opened(&factor_context(user), kept)?;
+        let uid = &account.user.uid;
+        let context = factor_context(&account.user);
+        let mut factor: Factor = self.opened(&context, kept)?;
         factor.used_step = step_of(&factor.secret, given, factor.used_step, self.now()).ok_or(Error::Credentials)?;
-        let next = self.sealed(&factor_context(user), &factor)?;
+        let next = self.sealed(&context, &factor)?;
         // Of two who come with one code, one finds it as it was read.
         let used: Result<Option<String>, sqlx::Error> = writing!(self.db(), connection =>
             sqlx::query_scalar("UPDATE users SET totp = $3 WHERE uid = $1 AND totp = $2 RETURNING uid")
-                .bind(&user.uid).bind(kept).bind(&next).fetch_optional(&mut *connection).await);
+                .bind(uid).bind(kept).bind(&next).fetch_optional(&mut *connection).await);
         used?.map(|_| ()).ok_or(Error::Credentials)
     }
 

@@ -2,7 +2,7 @@
 //! that people review (`authorization.txt`; `UPDATE=1` writes it). A route that is not in the file fails, and so does a
 //! cell that answers otherwise.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fmt::Write, fs};
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -75,6 +75,7 @@ async fn resource_rows(operator: &Api) -> Vec<Row> {
 fn task_rows() -> Vec<Row> {
     let route = Regex::new(r#"\.route\(\s*"(/[^"]*)",\s*((?:[^()]|\([^()]*\))*)\)"#).unwrap();
     let method = Regex::new(r"\b(get|post|put|patch|delete)\(").unwrap();
+    let variable = Regex::new(r"\{[^}]*\}").unwrap();
     let page = TASKS.split("fn tasks(").nth(1).expect("the page of the task API");
     let page = &page[..page.find("\n}").unwrap()];
     let mut rows = Vec::new();
@@ -84,10 +85,10 @@ fn task_rows() -> Vec<Row> {
                 .replace("{namespace}", "NS")
                 .replace("{ns}", "NS")
                 .replace("{resource}", "orders");
-            let named = Regex::new(r"\{[^}]*\}").unwrap().replace_all(&path, "NAME").into_owned();
+            let named = variable.replace_all(&path, "NAME").into_owned();
             let title = format!("{} {named}", &verb[1]);
-            let method = verb[1].to_uppercase().parse().unwrap();
-            rows.push(Row { title, method, path: named, body: json!({}) });
+            let verb = verb[1].to_uppercase().parse().unwrap();
+            rows.push(Row { title, method: verb, path: named, body: json!({}) });
         }
     }
     assert_eq!(rows.len(), method.find_iter(page).count(), "every method on the page is a row");
@@ -162,7 +163,7 @@ async fn every_route_answers_every_role_as_the_reviewed_table_says() {
                 told.push(ask(caller, row, "bolt", own).await);
             }
             cells += told.len();
-            line.push_str(&format!(" {role}={}", told.join("/")));
+            write!(line, " {role}={}", told.join("/")).unwrap();
         }
         lines.push(line);
     }
