@@ -4,6 +4,8 @@
 mod doors;
 #[path = "auth/floods.rs"]
 mod floods;
+#[path = "auth/invitations.rs"]
+mod invitations;
 #[path = "auth/operator.rs"]
 mod operator;
 #[path = "auth/sessions.rs"]

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use axum::body::Body;
-use dropmate_control_plane::{ControlPlane, caller::ClientAddress};
+use axum::{Router, body::Body};
+use dropmate_control_plane::caller::ClientAddress;
 use dropmate_identity::HASHES_AT_ONCE;
 use futures::future::join_all;
 use http::{Request, Response};
@@ -18,19 +18,20 @@ on_both!(
     an_unknown_user_takes_as_long_as_a_known_one,
 );
 
-async fn login_from(plane: &ControlPlane, number: u32, email: &str, password: &str) -> Response<Body> {
+async fn login_from(router: &Router, number: u32, email: &str, password: &str) -> Response<Body> {
     let body = json!({"email": email, "password": password}).to_string();
     let request = Request::post("/v1/auth/login").header("content-type", "application/json");
     let mut request = request.body(Body::from(body)).unwrap();
     let address = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + number));
     request.extensions_mut().insert(ClientAddress(address));
-    plane.router().oneshot(request).await.unwrap()
+    router.clone().oneshot(request).await.unwrap()
 }
 
 async fn a_flood_is_hashed_by_the_queue_and_the_rest_told_to_come_back_while_others_are_served(at: Place) {
-    let plane = &at.a.plane;
+    // Made once: it is much work, and a flood over sockets does not do it either.
+    let router = &at.a.plane.router();
     let flood =
-        join_all((0..400).map(|n| async move { login_from(plane, n, &format!("{n}@example.com"), GOOD).await }));
+        join_all((0..400).map(|n| async move { login_from(router, n, &format!("{n}@example.com"), GOOD).await }));
     let others = async {
         let mut slowest = std::time::Duration::ZERO;
         for _ in 0..20 {
@@ -54,7 +55,7 @@ async fn a_flood_is_hashed_by_the_queue_and_the_rest_told_to_come_back_while_oth
             other => panic!("{other}"),
         }
     }
-    // How many of those who wait get their turn in time depends on the machine.
+    // How many of those who wait have their turn in time, the machine says; what it cannot do is put off, not queued.
     assert!(looked_at >= HASHES_AT_ONCE, "{looked_at} looked at, {put_off} put off");
     assert!(put_off > 0, "{looked_at} looked at, {put_off} put off");
     // A machine may be busy with more than this; without the queue it would be tens of seconds.
@@ -63,11 +64,12 @@ async fn a_flood_is_hashed_by_the_queue_and_the_rest_told_to_come_back_while_oth
 
 async fn an_unknown_user_takes_as_long_as_a_known_one(at: Place) {
     register(&at.a, ADA).await;
+    let router = at.a.plane.router();
     let (mut known, mut unknown) = (Vec::new(), Vec::new());
     for n in 0..9 {
         for (email, times) in [(ADA, &mut known), ("eve@example.com", &mut unknown)] {
             let started = Instant::now();
-            assert_eq!(login_from(&at.a.plane, n, email, OTHER).await.status(), 401);
+            assert_eq!(login_from(&router, n, email, OTHER).await.status(), 401);
             times.push(started.elapsed());
         }
     }
