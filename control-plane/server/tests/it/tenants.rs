@@ -268,11 +268,11 @@ async fn an_agent_writes_its_own_part_of_a_status() {
     ] {
         let caller = town.operator.as_user(&format!("system:serviceaccount:dropmate-system:{agent}"));
         let apply = |patch: &Value| {
-            let mut patch = patch.clone();
-            patch["apiVersion"] = "dropmate.dev/v1".into();
-            patch["kind"] = "Order".into();
-            patch["metadata"] = json!({"name": "own-1"});
-            patch
+            let mut applied = patch.clone();
+            applied["apiVersion"] = "dropmate.dev/v1".into();
+            applied["kind"] = "Order".into();
+            applied["metadata"] = json!({"name": "own-1"});
+            applied
         };
         caller.apply(&path, agent, &apply(&own)).await.ok();
         assert_eq!(caller.apply(&path, agent, &apply(&others)).await.refusal().0, 403, "{agent}");
