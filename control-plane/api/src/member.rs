@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    cross,
+    SYSTEM_NAMESPACE, cross,
     registry::{Part, Strategy, WriteContext},
     roles::SERVICE_ACCOUNT,
     validation::Cause,
@@ -92,6 +92,11 @@ impl Strategy for MemberStrategy {
         let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
         if let Some(user) = text(new, "/spec/user") {
             let namespace = text(new, "/metadata/namespace").unwrap_or_default();
+            if namespace == SYSTEM_NAMESPACE {
+                let why =
+                    "Forbidden: the agents' accounts stand here; nobody but the operator has a role in this namespace";
+                causes.push(cause("FieldValueForbidden", why.to_owned(), "metadata.namespace"));
+            }
             if let Some(rule) = wrong_user(&user, &namespace) {
                 causes.push(cause("FieldValueInvalid", format!("Invalid value: {user:?}: {rule}"), "spec.user"));
             }
@@ -164,6 +169,12 @@ mod tests {
         {
             assert_eq!(causes(&json!({"user": user, "role": "viewer"})), ["spec.user"], "{user}");
         }
+    }
+
+    #[test]
+    fn nobody_is_a_member_where_the_agents_are() {
+        let member = json!({"metadata": {"namespace": SYSTEM_NAMESPACE}, "spec": {"user": "a@b.c", "role": "manager"}});
+        assert_eq!(MemberStrategy.validate(&member, None)[0].field, "metadata.namespace");
     }
 
     #[test]

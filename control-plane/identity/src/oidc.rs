@@ -23,7 +23,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::fetch::Fetcher;
-use crate::{Now, TokenError, jwt::TOKEN_BYTES_MAX};
+use crate::{Now, TokenError, jwt::TOKEN_BYTES_MAX, normalized_email};
 
 /// How often the keys are fetched when nothing else asks for it.
 const REFRESH_EVERY: Duration = Duration::from_mins(10);
@@ -39,8 +39,6 @@ const RSA_BYTES_MIN: usize = 256;
 const AHEAD_SECONDS_MAX: i64 = 5;
 /// Nobody can revoke such a token here: one that lasts longer is refused.
 const LIFE_MAX: SignedDuration = SignedDuration::from_hours(24);
-/// Longest address (RFC 5321).
-const EMAIL_BYTES_MAX: usize = 254;
 
 /// An outside issuer, as the flags name it.
 #[derive(Clone, Debug)]
@@ -248,18 +246,10 @@ fn stranger(config: &OutsideConfig, claims: &Value, now: Timestamp) -> Result<St
         return Err(TokenError::Time);
     }
     let subject = claims["sub"].as_str().filter(|subject| !subject.is_empty()).ok_or(TokenError::Claims)?;
-    let email = claims[&config.email_claim].as_str().map(str::to_lowercase).filter(|email| is_address(email));
+    let email = claims[&config.email_claim].as_str().and_then(|email| normalized_email(email).ok());
     let email = email.filter(|_| claims["email_verified"] == true).ok_or(TokenError::Claims)?;
     let expires_at = Timestamp::from_second(expires).map_err(|_| TokenError::Time)?;
     Ok(Stranger { subject: subject.to_owned(), email, expires_at })
-}
-
-/// Whether a text may be taken for an address: it becomes a user name, and must not be anybody else's.
-fn is_address(email: &str) -> bool {
-    let plain = |text: &str| !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control());
-    email.len() <= EMAIL_BYTES_MAX
-        && !email.starts_with("system:")
-        && email.split_once('@').is_some_and(|(local, host)| plain(local) && plain(host) && !host.contains('@'))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State},
     response::{IntoResponse, Response},
 };
@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    caller::Admission,
     error::{ApiError, Result},
     gateway::{Surface, refused},
-    resources,
+    members, resources,
     state::AppState,
 };
 
@@ -35,6 +36,7 @@ pub(crate) struct Page {
 /// `GET /v1/namespaces/{namespace}/archive/{resource}`: newest first, `{items: [{archivedAt, object}], next}`.
 pub(crate) async fn list(
     State(state): State<AppState>,
+    Extension(admission): Extension<Admission>,
     Path((namespace, resource)): Path<(String, String)>,
     page: std::result::Result<Query<Page>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
@@ -46,8 +48,10 @@ pub(crate) async fn list(
             return Err(ApiError::bad_request(format!("limit: {limit} is not between 1 and {LIMIT_MAX}")));
         }
         let before = number("before", page.before.as_deref())?;
+        let since = members::tenant_since(&state, &admission, &namespace).await?;
         let scope = Scope { resource: kind.storage.to_owned(), namespace: Some(namespace) };
-        let found = state.store.archived(&scope, None, before, limit).await?;
+        let mut found = state.store.archived(&scope, None, before, limit).await?;
+        found.retain(|archived| since.is_none_or(|since| archived.at >= since));
         let next = found.last().filter(|_| found.len() == limit).map(|last| last.object.revision.to_string());
         let items = found.iter().map(|archived| item(kind, archived)).collect::<Result<Vec<_>>>()?;
         Ok(Json(json!({"items": items, "next": next})).into_response())
@@ -58,13 +62,16 @@ pub(crate) async fn list(
 /// `GET /v1/namespaces/{namespace}/archive/{resource}/{name}`: the newest of that name, `{archivedAt, object}`.
 pub(crate) async fn get(
     State(state): State<AppState>,
+    Extension(admission): Extension<Admission>,
     Path((namespace, resource, name)): Path<(String, String, String)>,
 ) -> Response {
     let answer = async {
         let kind = kind(&resource)?;
+        let since = members::tenant_since(&state, &admission, &namespace).await?;
         let scope = Scope { resource: kind.storage.to_owned(), namespace: Some(namespace) };
         let found = state.store.archived(&scope, Some(&name), None, 1).await?;
-        let archived = found.first().ok_or_else(|| ApiError::not_found(kind, &name))?;
+        let found = found.first().filter(|archived| since.is_none_or(|since| archived.at >= since));
+        let archived = found.ok_or_else(|| ApiError::not_found(kind, &name))?;
         Ok(Json(item(kind, archived)?).into_response())
     };
     told(answer.await)

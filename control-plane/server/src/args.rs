@@ -98,7 +98,8 @@ pub struct OidcArgs {
     #[arg(long, env = "DROPMATE_OIDC_AUDIENCE", value_name = "AUD")]
     pub oidc_audience: Option<String>,
 
-    /// Which claim is the caller's e-mail address; `email_verified` must be true beside it
+    /// Which claim is the caller's e-mail address; `email_verified` must be true beside it. Another than `email` must be
+    /// one that users cannot change themselves
     #[arg(long, env = "DROPMATE_OIDC_EMAIL_CLAIM", value_name = "CLAIM", default_value = "email")]
     pub oidc_email_claim: String,
 

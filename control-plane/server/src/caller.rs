@@ -27,6 +27,11 @@ impl Caller {
     pub fn named(user: &str) -> Self {
         Self { user: user.to_owned(), groups: roles::groups(user), ..Self::default() }
     }
+
+    /// As logs say it: a person by the uid, whose address is nobody's business there.
+    pub(crate) fn said(&self) -> &String {
+        if self.user.contains('@') { &self.uid } else { &self.user }
+    }
 }
 
 /// What the table of roles said to a request for a resource, a request extension.

@@ -188,6 +188,7 @@ impl Gateway {
             }
         };
         record.caller.clone_from(&session.caller().user);
+        record.said.clone_from(session.caller().said());
         if let Admitted::Token(session) = &session {
             self.counted(self.limits.caller(&session.caller.user), record)?;
         }

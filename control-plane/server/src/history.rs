@@ -3,7 +3,7 @@
 mod changes;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
@@ -14,9 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
+    caller::Admission,
     error::{ApiError, Result},
     gateway::{Surface, refused},
-    resources,
+    members, resources,
     state::AppState,
 };
 
@@ -48,10 +49,15 @@ pub(crate) struct Wanted {
 /// `GET /v1/namespaces/{namespace}/history/{resource}/{name}`: oldest first, `{items, next}`.
 pub(crate) async fn of_namespaced(
     State(state): State<AppState>,
+    Extension(admission): Extension<Admission>,
     Path((namespace, resource, name)): Path<(String, String, String)>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Response {
-    told(changes_of(&state, &resource, Some(namespace), name, page).await)
+    let answer = async {
+        let since = members::tenant_since(&state, &admission, &namespace).await?;
+        changes_of(&state, &resource, (Some(namespace), since), name, page).await
+    };
+    told(answer.await)
 }
 
 /// `GET /v1/history/{resource}/{name}`: the same for kinds without a namespace.
@@ -60,7 +66,7 @@ pub(crate) async fn of_cluster(
     Path((resource, name)): Path<(String, String)>,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Response {
-    told(changes_of(&state, &resource, None, name, page).await)
+    told(changes_of(&state, &resource, (None, None), name, page).await)
 }
 
 /// `GET /v1/revisions?at=TIME&resource=orders`: `{revision, changedAt}`, to list at with `resourceVersionMatch=Exact`.
@@ -100,7 +106,7 @@ pub(crate) fn named(resource: &str) -> Option<&'static Kind> {
 async fn changes_of(
     state: &AppState,
     resource: &str,
-    namespace: Option<String>,
+    (namespace, since): (Option<String>, Option<Timestamp>),
     name: String,
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Response> {
@@ -120,7 +126,7 @@ async fn changes_of(
         more = !piece.is_empty();
         after = piece.last().map_or(after, |last| last.event.revision);
         bytes += piece.iter().map(size).sum::<usize>();
-        entries.extend(piece);
+        entries.extend(piece.into_iter().filter(|entry| since.is_none_or(|since| entry.at >= since)));
     }
     if begun == 0 && entries.is_empty() {
         return Err(ApiError::not_found(kind, &key.name));

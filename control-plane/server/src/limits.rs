@@ -16,10 +16,10 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::rate::Rate;
-pub(crate) use self::{address::network, standing::Standing};
-use self::{
-    address::{client, subnet},
-    class::Class,
+use self::{address::client, class::Class};
+pub(crate) use self::{
+    address::{network, subnet},
+    standing::Standing,
 };
 
 /// How often keys that have rested long enough to be as good as new are forgotten.

@@ -7,18 +7,19 @@ use std::{
 };
 
 use dropmate_api::{
-    Member,
+    Member, SYSTEM_NAMESPACE,
     registry::{Kind, Part, WriteContext, by_resource},
     roles::{self, Decision, Grant, Permit, SERVICE_ACCOUNT},
 };
 use dropmate_store::{Actor, At, Change, Expect, Key, Object, Scope, Store, WriteError};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    caller::Caller,
+    caller::{Admission, Caller},
     error::{ApiError, Result},
     request_info::ResourceInfo,
     resources::{self, write},
@@ -147,6 +148,10 @@ impl Index {
             return;
         }
         let Key { namespace, name, .. } = object.key.clone();
+        // As the strategy has it; a Member from before that rule gives nothing.
+        if namespace == SYSTEM_NAMESPACE {
+            return;
+        }
         let spec = member.spec;
         let membership = Membership {
             member: name.clone(),
@@ -169,6 +174,22 @@ impl Index {
             self.by_user.remove(&user);
         }
     }
+}
+
+/// Since when a namespace is the one that the caller has a role in: a business of the same name before it is somebody
+/// else's. `None` for who has a global role.
+pub(crate) async fn tenant_since(
+    state: &AppState,
+    admission: &Admission,
+    namespace: &str,
+) -> Result<Option<Timestamp>> {
+    if roles::is_global(&admission.grants) {
+        return Ok(None);
+    }
+    let (held, _) = state.store.get(&resources::namespace_key(namespace), At::Any).await?;
+    let held = held.ok_or_else(|| ApiError::namespace_not_found(namespace))?;
+    let body: Value = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
+    Ok(body.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(|at| at.parse().ok()))
 }
 
 /// Whom an invitation is for.

@@ -33,8 +33,8 @@ impl ResourceInfo {
         let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
         let (group, version) = match parts.next()? {
             "v1" => return Self::task(method, &parts.map(decode).collect::<Vec<_>>()),
-            "api" => (String::new(), parts.next()?),
-            "apis" => (parts.next()?.to_owned(), parts.next()?),
+            "api" => (String::new(), decode(parts.next()?)),
+            "apis" => (decode(parts.next()?), decode(parts.next()?)),
             _ => return None,
         };
         let rest: Vec<String> = parts.map(decode).collect();
@@ -64,7 +64,7 @@ impl ResourceInfo {
         Some(Self {
             verb,
             group,
-            version: version.to_owned(),
+            version,
             resource: resource.to_owned(),
             subresource: subresource.to_owned(),
             namespace: namespace.map(str::to_owned),
@@ -299,6 +299,8 @@ mod tests {
     fn names_are_percent_decoded_so_that_nobody_slips_by_the_table() {
         let bind = info(&Method::POST, "/apis/dropmate.dev/v1/namespaces/acme/orders/o1/b%69nding").unwrap();
         assert_eq!(bind.subresource, "binding");
+        let group = info(&Method::GET, "/apis/dropmate%2Edev/v%31/namespaces/acme/orders").unwrap();
+        assert_eq!((group.group.as_str(), group.kind().map(|kind| kind.kind)), ("dropmate.dev", Some("Order")));
         assert_eq!(decode("100%"), "100%");
     }
 }

@@ -4,16 +4,21 @@ use std::collections::HashMap;
 
 use dropmate_store::Access;
 
+use crate::limits::subnet;
+
 /// Different requests told in one minute: two rows each at most.
 const GROUPS_MAX: usize = 512;
 /// The same of one caller, or of one address of callers that nobody knows; their further ones are told as one.
 const GROUPS_MAX_EACH: usize = 32;
+/// Those of callers that nobody knows, from however many networks: the rest is kept for those who are known.
+const GROUPS_MAX_UNKNOWN: usize = 128;
 
 /// What was seen since the minute began.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
     groups: HashMap<Like, Access>,
     by_whom: HashMap<String, usize>,
+    unknown: usize,
 }
 
 /// There is no room for another kind of request.
@@ -29,6 +34,11 @@ struct Like {
     what: Option<[String; 4]>,
 }
 
+/// What one host has all of.
+fn network(address: &str) -> String {
+    address.parse().map_or_else(|_| address.to_owned(), |address| subnet(address).to_string())
+}
+
 impl Gathering {
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
@@ -37,7 +47,8 @@ impl Gathering {
     /// Takes in a request; the first of its like is to be written now.
     pub(super) fn add(&mut self, access: &Access) -> Result<Option<Access>, Full> {
         let known = !access.actor.is_empty();
-        let whom = if known { format!("user {}", access.actor) } else { format!("address {}", access.address) };
+        let whom =
+            if known { format!("user {}", access.actor) } else { format!("address {}", network(&access.address)) };
         let what = [&access.verb, &access.resource, &access.namespace, &access.name].map(Clone::clone);
         let mut like = Like { whom, outcome: access.outcome.clone(), what: known.then_some(what) };
         if let Some(group) = self.groups.get_mut(&like) {
@@ -52,9 +63,10 @@ impl Gathering {
                 return Ok(None);
             }
         }
-        if self.groups.len() >= GROUPS_MAX {
+        if self.groups.len() >= GROUPS_MAX || !known && self.unknown >= GROUPS_MAX_UNKNOWN {
             return Err(Full);
         }
+        self.unknown += usize::from(!known);
         *self.by_whom.entry(like.whom.clone()).or_default() += 1;
         let mut told = access.clone();
         if like.what.is_none() {
@@ -70,6 +82,7 @@ impl Gathering {
     /// Ends the minute: what came again, to be written, each with how often.
     pub(super) fn end(&mut self) -> Vec<Access> {
         self.by_whom.clear();
+        self.unknown = 0;
         self.groups.drain().map(|(_, access)| access).filter(|access| access.count > 0).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The audit as it is asked for: newest first, in pages.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 
 use super::merge::{List, Pick, goes_on, merge};
 use crate::{
+    caller::Admission,
     error::{ApiError, Result},
     gateway::{Surface, refused},
-    history,
+    history, members,
     state::AppState,
 };
 
@@ -48,22 +49,34 @@ type Asked = Result<Query<Wanted>, QueryRejection>;
 /// `GET /v1/namespaces/{namespace}/audit`.
 pub(crate) async fn of_namespace(
     State(state): State<AppState>,
+    Extension(admission): Extension<Admission>,
     Path(namespace): Path<String>,
     wanted: Asked,
 ) -> Response {
-    told(page(&state, Some(namespace), wanted).await)
+    let answer = async {
+        let since = members::tenant_since(&state, &admission, &namespace).await?;
+        page(&state, Some(namespace), since, wanted).await
+    };
+    told(answer.await)
 }
 
 /// `GET /v1/audit`: all namespaces, and what is in none.
 pub(crate) async fn of_everything(State(state): State<AppState>, wanted: Asked) -> Response {
-    told(page(&state, None, wanted).await)
+    told(page(&state, None, None, wanted).await)
 }
 
-async fn page(state: &AppState, namespace: Option<String>, wanted: Asked) -> Result<Response> {
+/// `since`: what was before is not the caller's.
+async fn page(
+    state: &AppState,
+    namespace: Option<String>,
+    since: Option<Timestamp>,
+    wanted: Asked,
+) -> Result<Response> {
     let Query(wanted) = wanted.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let limit = limit(wanted.limit.as_deref())?;
     let (before, before_id) = after(wanted.after.as_deref())?;
-    let query = query(&wanted, namespace, state.store.unaudited().map(str::to_owned).collect())?;
+    let mut query = query(&wanted, namespace, state.store.unaudited().map(str::to_owned).collect())?;
+    query.from = query.from.max(since);
     state.audit.settle().await;
 
     let changes = if before == 0 {

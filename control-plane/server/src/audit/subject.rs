@@ -86,6 +86,8 @@ impl Seen<'_> {
             ["v1", "users" | "keys" | "audit", ..]
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
             | ["v1", "namespaces", _, "members", _, "invitation"] => true,
+            ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
+            ["v1", "namespaces", _, "serviceaccounts", _, "tokens"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
             ["v1", "auth", ..] => !reads,
@@ -198,6 +200,14 @@ mod tests {
         200,
         false,
         Some("done create users/disable /a@b.c")
+    )]
+    #[case::token(
+        Method::POST,
+        "/api/v1/namespaces/acme/serviceaccounts/p/token",
+        "ada",
+        201,
+        false,
+        Some("done create serviceaccounts/token acme/p")
     )]
     #[case::login(Method::POST, "/v1/auth/login", "", 401, false, Some("denied post auth/login /"))]
     #[case::logged_in(Method::POST, "/v1/auth/login", "", 200, false, None)]

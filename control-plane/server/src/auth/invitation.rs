@@ -25,7 +25,12 @@ pub(crate) async fn invite(
         let invited = members::invited(&state, &namespace, &member).await?;
         let invitation = Invitation { email: invited.email, namespace, member, member_uid: invited.uid };
         let link = identity.invite(&invitation).await.map_err(said)?;
-        tracing::info!(namespace = invitation.namespace, role = invited.role, by = caller.user, "somebody was invited");
+        tracing::info!(
+            namespace = invitation.namespace,
+            role = invited.role,
+            by = caller.said(),
+            "somebody was invited"
+        );
         Ok(linked(identity.issuer(), "invitations", &link))
     };
     told(answer.await)

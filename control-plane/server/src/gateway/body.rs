@@ -31,6 +31,8 @@ const BUDGET_UNIT: usize = 1024;
 
 /// Bytes of a body whose sender nobody knows, and of what holds a few short fields.
 pub(crate) const SMALL_BODY_MAX: usize = 64 * 1024;
+/// How long it may take: it is a packet or two, and whoever holds up the room holds up everybody who logs in.
+const SMALL_BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// Memory for the bodies of all requests at once whose senders nobody knows: five hundred of the largest.
 const SMALL_BUDGET_BYTES: usize = 32 * 1024 * 1024;
 
@@ -40,16 +42,26 @@ pub(super) struct Budget {
     room: Arc<Semaphore>,
     /// Bytes of one body.
     each: usize,
+    /// From the head of a request to the end of its body.
+    deadline: Duration,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { room: Arc::new(Semaphore::new(BUDGET_BYTES / BUDGET_UNIT)), each: BODY_BYTES_MAX }
+        Self {
+            room: Arc::new(Semaphore::new(BUDGET_BYTES / BUDGET_UNIT)),
+            each: BODY_BYTES_MAX,
+            deadline: BODY_DEADLINE,
+        }
     }
 
     /// For senders whom nobody knows.
     pub(super) fn small() -> Self {
-        Self { room: Arc::new(Semaphore::new(SMALL_BUDGET_BYTES / BUDGET_UNIT)), each: SMALL_BODY_MAX }
+        Self {
+            room: Arc::new(Semaphore::new(SMALL_BUDGET_BYTES / BUDGET_UNIT)),
+            each: SMALL_BODY_MAX,
+            deadline: SMALL_BODY_DEADLINE,
+        }
     }
 
     async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -87,7 +99,7 @@ pub(super) async fn read(
         let reserved = budget.reserve(needed).await;
         (collect(body, most).await, reserved)
     };
-    let Ok((collected, reserved)) = tokio::time::timeout(BODY_DEADLINE, reading).await else {
+    let Ok((collected, reserved)) = tokio::time::timeout(budget.deadline, reading).await else {
         return Err(ApiError::request_timeout("the body of the request did not arrive in time"));
     };
     let collected = collected?;

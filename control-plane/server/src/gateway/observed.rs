@@ -27,6 +27,8 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 pub(super) struct Record {
     pub(super) asked: Asked,
     pub(super) caller: String,
+    /// The same, as logs may say it.
+    pub(super) said: String,
     pub(super) request_id: String,
     pub(super) status: StatusCode,
     /// Where it came from; `None` in process.
@@ -48,6 +50,7 @@ impl Record {
         Self {
             asked: Asked::of(request),
             caller: String::new(),
+            said: String::new(),
             request_id,
             status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).unwrap_or(StatusCode::BAD_REQUEST),
             address: None,
@@ -77,7 +80,7 @@ impl Drop for Record {
                     route = self.asked.route,
                     status = code,
                     duration_ms = duration.as_micros() as f64 / 1e3,
-                    caller = self.caller,
+                    caller = self.said,
                     request_id = self.request_id,
                     bytes = self.bytes,
                     "answered a request"

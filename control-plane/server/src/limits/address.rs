@@ -34,7 +34,7 @@ pub(crate) fn network(text: &str) -> Option<IpNet> {
 }
 
 /// What counts as one client: an IPv4 address, or the /64 of an IPv6 one, which a single host has all of.
-pub(super) fn subnet(address: IpAddr) -> IpAddr {
+pub(crate) fn subnet(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,

@@ -8,7 +8,7 @@ use dropmate_api::{
     registry::{Kind, Part},
     roles::{self, Decision, Own, Permit, Sight},
 };
-use dropmate_store::Object;
+use dropmate_store::{At, Object, Revision};
 use serde_json::{Value, json};
 
 use super::{call::Call, commit};
@@ -16,6 +16,7 @@ use crate::{
     error::{ApiError, Result},
     noted::Noted,
     object::text,
+    request_info::ResourceInfo,
 };
 
 /// The phases in which a customer may still call an order off: nobody has the goods yet.
@@ -78,12 +79,44 @@ impl Call {
         object.filter(|object| eyes.as_ref().is_none_or(|eyes| eyes.see(object)))
     }
 
+    /// Refuses to look back to where the namespace was another one of the same name: that was another tenant.
+    pub(super) async fn check_tenancy(&self, version: Revision) -> Result<()> {
+        let Some(namespace) = self.target.namespace.as_deref().filter(|_| !roles::is_global(&self.grants)) else {
+            return Ok(());
+        };
+        let key = commit::namespace_key(namespace);
+        let (now, newest) = self.state.store.get(&key, At::Any).await?;
+        let (then, _) = self.state.store.get(&key, At::Exact(version.min(newest))).await?;
+        let uid = |held: Option<Arc<Object>>| held.map(|held| held.uid.clone());
+        if uid(now) == uid(then) {
+            return Ok(());
+        }
+        Err(ApiError::expired(format!("too old resource version: {version}: the namespace was made anew since")))
+    }
+
+    /// Refuses new owners by who may not delete: an object goes when its last owner has gone.
+    pub(super) fn admit_owners(&self, old: &Value, new: &Value) -> Result<()> {
+        const OWNERS: &str = "/metadata/ownerReferences";
+        if old.pointer(OWNERS) == new.pointer(OWNERS) {
+            return Ok(());
+        }
+        let wanted = ResourceInfo { verb: "delete", subresource: String::new(), ..self.info.clone() };
+        if roles::allowed(&self.grants, &wanted.attributes()) {
+            return Ok(());
+        }
+        Err(wanted.forbidden(&self.caller).cause(
+            "FieldValueForbidden",
+            "who changes owners needs the right to delete",
+            "metadata.ownerReferences",
+        ))
+    }
+
     /// What the caller may in creating objects of this kind: the request may have been a patch.
     fn creating(&self) -> Result<Permit> {
         if self.info.verb == "create" {
             return Ok(self.permit.clone());
         }
-        let wanted = crate::request_info::ResourceInfo { verb: "create", ..self.info.clone() };
+        let wanted = ResourceInfo { verb: "create", ..self.info.clone() };
         match roles::decide(&self.grants, &wanted.attributes()) {
             Decision::Allowed(permit) => Ok(permit),
             Decision::Forbidden | Decision::NoSuchNamespace => Err(wanted.forbidden(&self.caller)),

@@ -49,6 +49,9 @@ impl Call {
     pub(crate) async fn list(&self, options: &ListOptions, selector: &Selector) -> Result<Listing> {
         let digest = self.query_digest(options);
         let (at, mut after) = self.start(options, &digest)?;
+        if let At::Exact(version) = at {
+            self.check_tenancy(version).await?;
+        }
         if let (Some(name), Some(_), None) = (selector.name(), &self.target.namespace, &after) {
             let (object, revision) = self.state.store.get(&self.key_of(name), at).await.map_err(list_error)?;
             let objects = object.into_iter().filter(|object| selector.matches(object)).collect();

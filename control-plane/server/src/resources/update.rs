@@ -210,6 +210,7 @@ impl Call {
         };
         keep_metadata(&mut new, &old);
         let cx = WriteContext { part, business_now: self.state.clock.business_now() };
+        self.admit_owners(&old, &new)?;
         if part == Part::Main && self.permit.fields.is_some() {
             prepare::default(kind, &mut new);
             self.admit_change(&old, &new, part)?;

@@ -85,6 +85,7 @@ async fn start(call: &Call, options: &ListOptions, selector: &Selector) -> Resul
         let page = store.list(&scope, at, None, None).await?;
         (page.objects.into_iter().filter(|object| selector.matches(object)).collect(), page.revision)
     } else if let Some(version) = version {
+        call.check_tenancy(version).await?;
         (Vec::new(), version)
     } else {
         let (_, revision) = store.get(&call.key_of(""), At::Latest).await?;

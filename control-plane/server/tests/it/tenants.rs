@@ -317,3 +317,46 @@ async fn a_member_takes_effect_for_who_accepted_it_or_owns_the_address_and_for_n
     let viewer = Caller { verified: false, uid: "squatter".into(), ..Caller::named("viewer@acme.test") };
     assert_eq!(town.operator.as_caller(viewer).get(&at("acme", "orders")).await.refusal().0, 404);
 }
+
+#[tokio::test]
+async fn who_may_not_delete_gives_nothing_an_owner_that_would() {
+    let town = Town::build().await;
+    let owners = json!({"metadata": {"ownerReferences": [{
+        "apiVersion": "dropmate.dev/v1", "kind": "Depot", "name": "none", "uid": "00000000-0000-4000-8000-000000000000",
+    }]}});
+    let own = at("acme", "orders/own-1");
+    let refused = town.of_acme("dispatcher").merge(&own, &owners).await;
+    assert_eq!(refused.refusal().0, 403);
+    assert_eq!(refused.body["details"]["causes"][0]["field"], "metadata.ownerReferences");
+    assert_eq!(town.of_acme("dispatcher").merge(&own, &json!({"spec": {"priority": 3}})).await.code, 200);
+    assert_eq!(town.of_acme("manager").merge(&own, &owners).await.code, 200, "who may delete may");
+}
+
+#[tokio::test]
+async fn a_business_does_not_find_what_another_of_its_name_left() {
+    let town = Town::build().await;
+    let operator = &town.operator;
+    let before = text(&operator.get(&at("bolt", "orders")).await.ok()["metadata"]["resourceVersion"]).to_owned();
+    operator.delete("/api/v1/namespaces/bolt", &Value::Null).await.ok();
+    for _ in 0..500 {
+        if operator.get("/api/v1/namespaces/bolt").await.code == 404 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The time of a namespace's creation is told in whole seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    operator.post("/api/v1/namespaces", &namespace("bolt")).await.ok();
+    operator.post(&at("bolt", "members"), &member("new", "new@bolt.test", "manager")).await.ok();
+    town.known("new@bolt.test").await;
+    let new = operator.as_caller(person("new@bolt.test"));
+    let exact = format!("{}?resourceVersion={before}&resourceVersionMatch=Exact", at("bolt", "orders"));
+    assert_eq!(names(&operator.get(&exact).await.ok()), ["other-1", "own-1"], "there is something to find");
+    assert_eq!(new.get(&exact).await.refusal().0, 410);
+    let watch = format!("{}?watch=true&timeoutSeconds=1&resourceVersion={before}", at("bolt", "orders"));
+    for path in [watch, "/v1/namespaces/bolt/archive/orders".to_owned(), "/v1/namespaces/bolt/audit".to_owned()] {
+        let answer = new.get(&path).await;
+        assert!(!answer.body.to_string().contains("own-1"), "{path}: {}", answer.body);
+    }
+    assert_eq!(new.get("/v1/namespaces/bolt/history/orders/own-1").await.code, 404);
+}
