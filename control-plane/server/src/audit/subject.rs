@@ -85,9 +85,9 @@ impl Seen<'_> {
         let sensitive = match parts[..] {
             ["v1", "users" | "keys" | "audit", ..]
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
-            | ["v1", "namespaces", _, "members", _, "invitation"] => true,
-            ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
-            ["v1", "namespaces", _, "serviceaccounts", _, "tokens"] => true,
+            | ["v1", "namespaces", _, "members", _, "invitation"]
+            | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
+            | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
             ["v1", "auth", ..] => !reads,
