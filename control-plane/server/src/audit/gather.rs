@@ -155,8 +155,22 @@ mod tests {
     #[test]
     fn however_many_ask_the_rows_of_a_minute_are_bounded() {
         let mut gathering = Gathering::default();
-        let outcomes: Vec<_> = (0..2_000).map(|n| gathering.add(&access("", &n.to_string(), "o"))).collect();
-        assert_eq!(outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count(), GROUPS_MAX);
-        assert_eq!(outcomes.last(), Some(&Err(Full)));
+        let told = |outcomes: &[Result<Option<Access>, Full>]| {
+            outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count()
+        };
+        let strangers: Vec<_> = (0..2_000).map(|n| gathering.add(&access("", &n.to_string(), "o"))).collect();
+        assert_eq!(told(&strangers), GROUPS_MAX_UNKNOWN);
+        assert_eq!(strangers.last(), Some(&Err(Full)));
+        let known: Vec<_> = (0..2_000).map(|n| gathering.add(&access(&n.to_string(), "1", "o"))).collect();
+        assert_eq!(told(&known), GROUPS_MAX - GROUPS_MAX_UNKNOWN, "strangers leave room for who is known");
+        assert_eq!(known.last(), Some(&Err(Full)));
+    }
+
+    #[test]
+    fn a_host_with_a_whole_network_is_one_stranger() {
+        let mut gathering = Gathering::default();
+        let told =
+            (0..1_000).filter(|n| gathering.add(&access("", &format!("2001:db8::{n:x}"), "o")).unwrap().is_some());
+        assert_eq!(told.count(), 1);
     }
 }
