@@ -145,7 +145,7 @@ pub fn apply(
     scope.trim(&mut last);
     let mut owned = managers.owned(writer.api_version);
     owned.union(wanted);
-    let mut object = remove::prune(root, merged, &last, &owned);
+    let mut object = remove::prune(root, merged, &config, (&last, &owned));
 
     let changes = scope.changes(root, &base, &object);
     let mut set = changes.added.clone();

@@ -5,13 +5,14 @@ use serde_json::{Map, Value};
 use super::{
     element::Element,
     extract::{extract, with_named},
+    merge::merge,
     set::FieldSet,
     shape::{self, Schema, Shape},
 };
 
 /// `merged` without the fields that the applier owned last time, does not name now, and nobody else owns. `owned` is
-/// what all managers own now.
-pub(super) fn prune(schema: Schema<'_>, merged: Value, last: &FieldSet, owned: &FieldSet) -> Value {
+/// what all managers own now, and `config` what was merged in.
+pub(super) fn prune(schema: Schema<'_>, merged: Value, config: &Value, (last, owned): (&FieldSet, &FieldSet)) -> Value {
     if last.is_empty() {
         return merged;
     }
@@ -27,7 +28,11 @@ pub(super) fn prune(schema: Schema<'_>, merged: Value, last: &FieldSet, owned: &
     let mut gone = all;
     gone.subtract(&with_named(schema, &extract(schema, &without_nobodys)));
     gone.intersect(&last);
-    if gone.is_empty() { merged } else { remove(schema, merged, &gone).unwrap_or_default() }
+    if gone.is_empty() {
+        return merged;
+    }
+    // What was emptied by that goes with it, unless the applier names it as empty.
+    merge(schema, remove(schema, merged, &gone).unwrap_or_default(), config)
 }
 
 /// The value without these fields; `None` if nothing is left of it.

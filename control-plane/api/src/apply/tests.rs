@@ -226,6 +226,14 @@ fn finalizers_are_a_set_and_owner_references_go_by_uid() {
 }
 
 #[test]
+fn what_is_named_as_empty_stays_when_the_last_of_it_goes() {
+    let live = applied(&Value::Null, "a", &json!({"skills": ["x"]}));
+    let emptied = applied(&live, "a", &json!({}));
+    assert_eq!(emptied["spec"], json!({}));
+    assert!(same_but_times(&emptied, &applied(&emptied, "a", &json!({}))));
+}
+
+#[test]
 fn a_list_without_keys_has_one_owner() {
     let live = applied(&Value::Null, "a", &json!({"items": [{"name": "x"}]}));
     let refused = apply(&schema(), &live, &object(&json!({"items": []})), &writer("b", T1), false).unwrap_err();
