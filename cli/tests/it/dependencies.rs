@@ -11,11 +11,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dropmate-agent", &[]),
     ("dropmate-store", &["dropmate-sql"]),
     ("dropmate-identity", &["dropmate-sql"]),
+    ("dropmate-ingest", &["dropmate-sql"]),
+    ("dropmate-live", &[]),
     ("dropmate-planning", &["dropmate-api"]),
-    ("dropmate-control-plane", &["dropmate-api", "dropmate-identity", "dropmate-sql", "dropmate-store"]),
+    (
+        "dropmate-control-plane",
+        &["dropmate-api", "dropmate-identity", "dropmate-ingest", "dropmate-live", "dropmate-sql", "dropmate-store"],
+    ),
     // For tests: nobody names it as a normal dependency.
     ("dropmate-testing", &[]),
     ("dropmate-dispatch", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
+    ("dropmate-tracking", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
     ("dropmate-simulation", &["dropmate-api", "dropmate-planning", "dropmate-agent"]),
     (
         "dropmate",
@@ -27,6 +33,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dropmate-control-plane",
             "dropmate-dispatch",
             "dropmate-simulation",
+            "dropmate-tracking",
         ],
     ),
 ];
@@ -34,9 +41,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Crates of others that only some of ours may name.
 const RESERVED: &[(&str, &[&str])] = &[
     // The client belongs to those who talk to the API; the server is the API.
-    ("kube", &["dropmate-agent", "dropmate-dispatch", "dropmate-simulation", "dropmate"]),
+    ("kube", &["dropmate-agent", "dropmate-dispatch", "dropmate-tracking", "dropmate-simulation", "dropmate"]),
     // The database belongs to those who own a schema.
-    ("sqlx", &["dropmate-sql", "dropmate-store", "dropmate-identity", "dropmate-testing"]),
+    (
+        "sqlx",
+        &[
+            "dropmate-sql",
+            "dropmate-store",
+            "dropmate-identity",
+            "dropmate-ingest",
+            "dropmate-tracking",
+            "dropmate-testing",
+        ],
+    ),
     ("redis", &["dropmate-live"]),
     // Decisions are plain functions.
     (
@@ -45,10 +62,13 @@ const RESERVED: &[(&str, &[&str])] = &[
             "dropmate-sql",
             "dropmate-store",
             "dropmate-identity",
+            "dropmate-ingest",
+            "dropmate-live",
             "dropmate-control-plane",
             "dropmate-testing",
             "dropmate-agent",
             "dropmate-dispatch",
+            "dropmate-tracking",
             "dropmate-simulation",
             "dropmate",
         ],

@@ -12,9 +12,10 @@ use p256::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use dropmate_sql::{reading, writing};
+
 use crate::{
     Error, Identity, Result,
-    db::{reading, writing},
     jwt::LIFE_MAX,
     seal::{SealError, Sealer},
 };

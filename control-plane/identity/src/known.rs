@@ -12,9 +12,10 @@ use jiff::SignedDuration;
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
+use dropmate_sql::{reading, writing};
+
 use crate::{
     Identity, Principal, Result, Verified,
-    db::{reading, writing},
     jwt::{ACCESS_LIFE, LIFE_MAX},
     keys::{Key, micros},
 };

@@ -23,10 +23,10 @@ mod users;
 
 use std::{path::Path, sync::Arc};
 
-use dropmate_sql::Plan;
+use dropmate_sql::{Db, Plan};
 use jiff::Timestamp;
 
-use crate::{db::Db, known::Knowing, people::People};
+use crate::{db::SCHEMA, known::Knowing, people::People};
 pub use crate::{
     jwt::{
         ACCESS_LIFE, AUDIENCE, LIFE_MAX, Principal, TOKEN_BYTES_MAX, TokenError, UserClaims, Verified, claimed_issuer,
@@ -144,13 +144,13 @@ impl Identity {
     /// Over a SQLite file, which is made if it is not there, and migrated. Only one process may use it: keeping others
     /// away is the caller's part.
     pub async fn sqlite(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::over(Db::sqlite(path).await?, options).await
+        Self::over(SCHEMA.open_sqlite(path).await?, options).await
     }
 
     /// Over a PostgreSQL database that has been migrated ([`migrate_postgres`](Self::migrate_postgres)). Any number of
     /// processes may share it.
     pub async fn postgres(url: &str, options: Options) -> Result<Self, OpenError> {
-        Self::over(Db::postgres(url).await?, options).await
+        Self::over(SCHEMA.open_postgres(url).await?, options).await
     }
 
     /// Makes the first key if there is none, and reads what is to be known.
@@ -163,24 +163,22 @@ impl Identity {
 
     /// Brings a file up to date, makes it if it is not there, and tells what was done.
     pub async fn migrate_sqlite(path: &Path) -> Result<Plan, dropmate_sql::OpenError> {
-        let plan = Self::pending_sqlite(path).await?;
-        Db::sqlite(path).await?.close().await;
-        Ok(plan)
+        SCHEMA.migrate_sqlite(path).await
     }
 
     /// What [`migrate_sqlite`](Self::migrate_sqlite) would do.
     pub async fn pending_sqlite(path: &Path) -> Result<Plan, dropmate_sql::OpenError> {
-        db::pending_sqlite(path).await
+        SCHEMA.pending_sqlite(path).await
     }
 
     /// Brings the schema of a PostgreSQL database up to date and tells what was done.
     pub async fn migrate_postgres(url: &str) -> Result<Plan, dropmate_sql::OpenError> {
-        db::migrate_postgres(url).await
+        SCHEMA.migrate_postgres(url).await
     }
 
     /// What [`migrate_postgres`](Self::migrate_postgres) would do.
     pub async fn pending_postgres(url: &str) -> Result<Plan, dropmate_sql::OpenError> {
-        db::pending_postgres(url).await
+        SCHEMA.pending_postgres(url).await
     }
 
     /// Lets go of the database.

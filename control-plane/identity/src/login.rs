@@ -3,10 +3,10 @@
 
 use std::{net::IpAddr, sync::PoisonError};
 
+use dropmate_sql::writing;
+
 use crate::{
-    Error, Grant, Identity, Result,
-    db::writing,
-    password,
+    Error, Grant, Identity, Result, password,
     sessions::ending,
     throttle::Try,
     users::{Account, User, check_password, checked_name},

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
+use dropmate_sql::{reading, writing};
+
 use crate::{
     Error, Identity, Result,
-    db::{reading, writing},
     secret::{digest, new_secret},
     sessions::{TOKEN_MAX, ending},
     users::{User, check_password, normalized_email, timestamp},

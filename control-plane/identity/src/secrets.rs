@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::{
-    Identity, Result,
-    db::{reading, writing},
-};
+use dropmate_sql::{reading, writing};
+
+use crate::{Identity, Result};
 
 /// Largest value, in bytes: a private key or a service's credentials, with room.
 pub const SECRET_BYTES_MAX: usize = 64 * 1024;

@@ -6,9 +6,10 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use dropmate_sql::writing;
+
 use crate::{
     Error, Identity, Result,
-    db::writing,
     jwt::UserClaims,
     secret::{digest, new_secret},
     users::{Account, User, timestamp},

@@ -4,9 +4,10 @@ use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 
+use dropmate_sql::writing;
+
 use crate::{
     Error, Identity, Result,
-    db::writing,
     users::{Account, User},
 };
 

@@ -5,12 +5,9 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{
-    Error, Identity, Result,
-    db::{reading, writing},
-    password,
-    sessions::ending,
-};
+use dropmate_sql::{reading, writing};
+
+use crate::{Error, Identity, Result, password, sessions::ending};
 
 /// Bytes of an e-mail address: what a mail server takes.
 const EMAIL_MAX: usize = 254;

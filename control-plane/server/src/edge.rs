@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context;
 use axum::Router;
 use dropmate_identity::{Identity, Outside, OutsideConfig, Sealer};
+use dropmate_ingest::Ingest;
 use dropmate_store::{Now, Options, Postgres, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ const COMPACT_INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) const CONTROL_DB: &str = "control.db";
 /// The file of the schema `identity` in a data dir.
 pub(crate) const IDENTITY_DB: &str = "identity.db";
+/// The file of the schema `ingest` in a data dir.
+pub(crate) const INGEST_DB: &str = "ingest.db";
 /// The sealing key in a data dir, and in the folder that `bootstrap` fills.
 pub(crate) const SECRETS_KEY: &str = "secrets.key";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
@@ -121,6 +124,22 @@ impl Edge {
                     Identity::migrate_postgres(url).await?;
                 }
                 Ok(Identity::postgres(url, options).await?)
+            }
+        }
+    }
+
+    /// What phones bring in: in this data dir, or in PostgreSQL.
+    pub(crate) async fn ingest(&self, config: &Config, now: Now) -> anyhow::Result<Ingest> {
+        match &config.database {
+            Database::Sqlite { .. } => {
+                let path = self.dir.database(INGEST_DB)?;
+                Ingest::sqlite(&path, now).await.with_context(|| format!("cannot open {}", path.display()))
+            }
+            Database::Postgres { url } => {
+                if config.migrates {
+                    Ingest::migrate_postgres(url).await?;
+                }
+                Ok(Ingest::postgres(url, now).await?)
             }
         }
     }

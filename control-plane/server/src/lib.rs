@@ -62,6 +62,8 @@ pub use bootstrap::bootstrap;
 pub use caller::{Caller, ClientAddress};
 use dropmate_api::Clock;
 use dropmate_identity::Identity;
+use dropmate_ingest::Ingest;
+use dropmate_live::Live;
 use dropmate_sql::OpenError;
 use dropmate_store::Store;
 use prometheus_client::registry::Registry;
@@ -103,7 +105,8 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        Self::over(store, None, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
+        let kept = Kept { store, identity: None, ingest: None, live: Live::memory() };
+        Self::over(kept, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
     }
 
     /// Takes the data dir, makes what is missing in it, opens the store and binds the ports. From then on clients may
@@ -115,6 +118,8 @@ impl ControlPlane {
         let system = config.clock.clone();
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let system = config.clock.clone();
+        let ingest = edge.ingest(&config, Arc::new(move || system.system_now())).await?;
+        let system = config.clock.clone();
         let outside = Edge::outside(&config, Arc::new(move || system.system_now()))?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
         let (store_of, clock) = (store.clone(), config.clock.clone());
@@ -122,19 +127,20 @@ impl ControlPlane {
         let authenticator = Authenticator::new(tokens, Some(jwts));
         let limits = RateLimits::new(config.rates);
         let edge = Some(Arc::new(edge));
-        let mut plane = Self::over(store, Some(identity), config.clock, authenticator, limits, edge).await;
+        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), live: Live::memory() };
+        let mut plane = Self::over(kept, config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
         Ok(plane)
     }
 
     async fn over(
-        store: Store,
-        identity: Option<Identity>,
+        kept: Kept,
         clock: Clock,
         authenticator: Authenticator,
         limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
+        let Kept { store, identity, ingest, live } = kept;
         let metrics = Metrics::new();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
@@ -143,8 +149,18 @@ impl ControlPlane {
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
-        let state =
-            AppState { store, identity, authenticator, members, audit, open_registration: false, clock, shutdown };
+        let state = AppState {
+            store,
+            identity,
+            ingest,
+            live,
+            authenticator,
+            members,
+            audit,
+            open_registration: false,
+            clock,
+            shutdown,
+        };
         if let Err(error) = resources::bootstrap_namespaces(&state).await {
             tracing::error!(error = error.message(), "the first namespaces could not be made");
         }
@@ -250,7 +266,18 @@ impl ControlPlane {
         if let Some(identity) = &self.state.identity {
             identity.close().await;
         }
+        if let Some(ingest) = &self.state.ingest {
+            ingest.close().await;
+        }
     }
+}
+
+/// Where things are kept.
+struct Kept {
+    store: Store,
+    identity: Option<Identity>,
+    ingest: Option<Ingest>,
+    live: Live,
 }
 
 /// The exit code for a failure to start: 1 the answer is no (another process has the data dir; the database is newer

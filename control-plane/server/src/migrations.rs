@@ -2,13 +2,14 @@
 
 use anyhow::Context;
 use dropmate_identity::Identity;
+use dropmate_ingest::Ingest;
 pub use dropmate_sql::Plan;
 use dropmate_store::{Postgres, Sqlite};
 
 use crate::{
     args::Database,
     datadir::DataDir,
-    edge::{CONTROL_DB, IDENTITY_DB},
+    edge::{CONTROL_DB, IDENTITY_DB, INGEST_DB},
 };
 
 /// Brings every schema up to this program's version and tells what was done, or with `dry_run` what would be. Safe to
@@ -16,21 +17,28 @@ use crate::{
 pub async fn migrate(database: &Database, dry_run: bool) -> anyhow::Result<Vec<Plan>> {
     match database {
         Database::Postgres { url } if dry_run => {
-            Ok(vec![Postgres::pending(url).await?, Identity::pending_postgres(url).await?])
+            let (control, identity) = (Postgres::pending(url).await?, Identity::pending_postgres(url).await?);
+            Ok(vec![control, identity, Ingest::pending_postgres(url).await?])
         }
-        Database::Postgres { url } => Ok(vec![Postgres::migrate(url).await?, Identity::migrate_postgres(url).await?]),
+        Database::Postgres { url } => {
+            let (control, identity) = (Postgres::migrate(url).await?, Identity::migrate_postgres(url).await?);
+            Ok(vec![control, identity, Ingest::migrate_postgres(url).await?])
+        }
         Database::Sqlite { data_dir } if dry_run => Ok(vec![
             Sqlite::pending(&data_dir.join(CONTROL_DB)).await?,
             Identity::pending_sqlite(&data_dir.join(IDENTITY_DB)).await?,
+            Ingest::pending_sqlite(&data_dir.join(INGEST_DB)).await?,
         ]),
         Database::Sqlite { data_dir } => {
             // Only one process may have the files.
             let dir = DataDir::open(data_dir)?;
             let (control, identity) = (dir.database(CONTROL_DB)?, dir.database(IDENTITY_DB)?);
+            let ingest = dir.database(INGEST_DB)?;
             let failed = |path: &std::path::Path| format!("cannot migrate {}", path.display());
             Ok(vec![
                 Sqlite::migrate(&control).await.with_context(|| failed(&control))?,
                 Identity::migrate_sqlite(&identity).await.with_context(|| failed(&identity))?,
+                Ingest::migrate_sqlite(&ingest).await.with_context(|| failed(&ingest))?,
             ])
         }
     }

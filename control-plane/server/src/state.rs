@@ -2,6 +2,8 @@
 
 use dropmate_api::Clock;
 use dropmate_identity::Identity;
+use dropmate_ingest::Ingest;
+use dropmate_live::Live;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +16,10 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.
     pub(crate) identity: Option<Identity>,
+    /// What phones brought in; `None` in memory, where nothing is kept.
+    pub(crate) ingest: Option<Ingest>,
+    /// Hints about the present, shared between replicas where there is Redis.
+    pub(crate) live: Live,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.

@@ -2,10 +2,12 @@
 
 #![warn(missing_docs)]
 
+mod database;
 mod error;
 mod migrate;
 pub mod postgres;
 pub mod sqlite;
 
+pub use database::{Db, Schema};
 pub use error::OpenError;
 pub use migrate::Plan;

@@ -105,13 +105,15 @@ fn assert_found(fault: Fault, is_it: impl Fn(&Violation) -> bool) {
 fn an_answer_of_postgres_before_its_commit_is_found() {
     // Nothing but a full buffer makes it write what it has said is committed.
     let settings = ["synchronous_commit = off", "wal_writer_delay = 10s", "wal_writer_flush_after = 1GB"];
-    let server = block_on(server::start(&settings));
-    // The last of the kills is the database's.
+    // The last of the kills is the database's. Whether it comes before the buffer of itself reaches the disk is chance.
     let kills = 4;
-    let seen = run(&Run { server: Some(&server), kills, patience: BRIEF, ..short(server.url(), 4) });
-    assert_eq!(seen.database_kills, 1);
-    let violations = violations(&seen, server.url());
-    assert!(violations.iter().any(|violation| matches!(violation, Violation::Lost { .. })), "{violations:#?}");
+    let found = (1..=RUNS).any(|seed| {
+        let server = block_on(server::start(&settings));
+        let seen = run(&Run { server: Some(&server), kills, patience: BRIEF, ..short(server.url(), seed) });
+        assert_eq!(seen.database_kills, 1);
+        violations(&seen, server.url()).iter().any(|violation| matches!(violation, Violation::Lost { .. }))
+    });
+    assert!(found, "no acknowledged write was lost");
 }
 
 /// Numbers from a sequence become visible out of order, and a follower goes past those that come late.

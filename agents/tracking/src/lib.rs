@@ -1,0 +1,3 @@
+//! The tracking agent: history, geofences, ETA, timeline. Owns the schema `tracking`.
+
+#![warn(missing_docs)]
