@@ -37,6 +37,7 @@ mod object;
 mod openapi;
 mod options;
 mod patch;
+mod proofs;
 mod protobuf;
 mod request_info;
 mod resources;

@@ -1,10 +1,21 @@
 //! `GET /v1/me`: who the caller is, and where they have which role.
 
-use axum::{Extension, Json, extract::State};
+use axum::{
+    Extension, Json,
+    extract::{FromRequestParts, Query, State},
+    response::Response,
+};
 use dropmate_api::roles::{Grant, Role};
+use http::request::Parts;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{caller::Caller, state::AppState};
+use crate::{
+    caller::Caller,
+    error::{ApiError, Result},
+    gateway::{Surface, refused},
+    state::AppState,
+};
 
 /// `{user, role?, memberships: [{namespace, role, driver?, customer?}]}`; `role` is a global one.
 pub(crate) async fn me(State(state): State<AppState>, Extension(caller): Extension<Caller>) -> Json<Value> {
@@ -30,4 +41,78 @@ fn membership(grant: &Grant) -> Value {
         _ => {}
     }
     membership
+}
+
+/// The driver as whom the caller asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Me {
+    /// The driver's namespace.
+    pub(crate) namespace: String,
+    /// The Driver's name.
+    pub(crate) driver: String,
+    /// The caller.
+    pub(crate) caller: Caller,
+}
+
+#[derive(Deserialize)]
+struct Where {
+    namespace: Option<String>,
+}
+
+impl FromRequestParts<AppState> for Me {
+    type Rejection = Response;
+
+    /// Of somebody who is a driver in several businesses, `?namespace=` says where.
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        let problem = |refusal: ApiError| refused(&refusal, Surface::Tasks);
+        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(|| problem(ApiError::unauthorized()))?;
+        let Query(Where { namespace }) = Query::<Where>::try_from_uri(&parts.uri)
+            .map_err(|error| problem(ApiError::bad_request(format!("the query cannot be read: {error}"))))?;
+        let (namespace, driver) = one_driver(&state.members.grants(&caller), namespace.as_deref()).map_err(problem)?;
+        Ok(Self { namespace, driver, caller })
+    }
+}
+
+/// The one driver that the grants make the caller.
+fn one_driver(grants: &[Grant], asked: Option<&str>) -> Result<(String, String)> {
+    let mut drivers: Vec<(&str, &str)> = grants
+        .iter()
+        .filter(|grant| grant.role == Role::Driver)
+        .filter_map(|grant| Some((grant.namespace.as_deref()?, grant.name.as_deref()?)))
+        .filter(|(namespace, _)| asked.is_none_or(|asked| asked == *namespace))
+        .collect();
+    drivers.sort_unstable();
+    drivers.dedup();
+    match drivers[..] {
+        [(namespace, driver)] => Ok((namespace.to_owned(), driver.to_owned())),
+        [] => Err(ApiError::forbidden_path("only drivers may ask this; a Member with the role driver makes one")),
+        _ => {
+            let known: Vec<String> =
+                drivers.iter().map(|(namespace, driver)| format!("{namespace}/{driver}")).collect();
+            let why = format!("Required value: you are the drivers {}; say ?namespace=", known.join(", "));
+            Err(ApiError::invalid_field("namespace", &why))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(role: Role, namespace: &str, name: &str) -> Grant {
+        Grant { role, namespace: Some(namespace.to_owned()), name: Some(name.to_owned()) }
+    }
+
+    #[test]
+    fn a_driver_of_one_business_need_not_say_which() {
+        let (acme, bolt) = (grant(Role::Driver, "acme", "sam"), grant(Role::Driver, "bolt", "sam-b"));
+        let customer = grant(Role::Customer, "acme", "ada");
+        let found = |grants: &[Grant], asked| one_driver(grants, asked).ok();
+        let sam = Some(("acme".to_owned(), "sam".to_owned()));
+        assert_eq!(found(&[acme.clone(), customer.clone()], None), sam);
+        assert_eq!(found(&[acme.clone(), bolt.clone()], None), None);
+        assert_eq!(found(&[acme.clone(), bolt], Some("acme")), sam);
+        assert_eq!(found(&[acme], Some("bolt")), None);
+        assert_eq!(found(&[customer], None), None);
+    }
 }

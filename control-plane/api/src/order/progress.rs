@@ -126,6 +126,12 @@ pub fn report(order: &Order, report: &Report, recorded_at: Timestamp) -> Result<
     Ok(Applied { order: next, outcome: ReportOutcome::Applied })
 }
 
+/// Whether the order remembers a report with that idempotency key.
+pub fn is_known(order: &Order, report: &Report) -> bool {
+    let known = order.status.iter().flat_map(|status| &status.reports);
+    known.into_iter().any(|held| held.client_event_id == report.client_event_id)
+}
+
 /// What may be reported next: the driver's types first, the nearest step first, then those of the dispatch agent.
 pub fn legal_next(order: &Order) -> Vec<ReportType> {
     use ReportType as R;

@@ -32,6 +32,7 @@ use crate::{
     error::{ApiError, Result},
     object::cause,
     options::{self, WriteOptions},
+    proofs,
 };
 
 /// The account of the dispatch agent.
@@ -132,6 +133,9 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
             Some(fence) => call.fence_guards(fence).await?,
             None => Vec::new(),
         };
+        if !progress::is_known(&order, &report) {
+            proofs::check(&call.state, &order, &report).await?;
+        }
         let applied = progress::report(&order, &report, call.state.clock.business_now())
             .map_err(|error| report_error(&call, &error))?;
         if applied.order == order {
