@@ -1,0 +1,8 @@
+//! What phones bring in, on both databases.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
+#[path = "it/fixture.rs"]
+mod fixture;
+#[path = "it/positions.rs"]
+mod positions;
