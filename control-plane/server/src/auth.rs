@@ -8,6 +8,7 @@ mod answer;
 mod door;
 mod fields;
 mod invitation;
+mod pairing;
 mod users;
 
 use std::time::Duration;
@@ -17,7 +18,9 @@ use dropmate_identity::Identity;
 pub(crate) use self::{
     account::{change_password, confirm_totp, enrol_totp, remove_totp},
     door::{accept, login, logout, refresh, register, reset},
+    fields::Fields,
     invitation::invite,
+    pairing::{end as unpair, make as make_pairing, pair},
     users::{disable, enable, end_sessions, list, remove_totp_of, reset_link, verify},
 };
 use crate::{

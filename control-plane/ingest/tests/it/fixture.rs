@@ -59,8 +59,7 @@ impl Kept {
 
 async fn open(place: &Place, now: &Arc<AtomicI64>) -> Ingest {
     let now = now.clone();
-    let now: dropmate_ingest::Now =
-        Arc::new(move || Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap());
+    let now: dropmate_ingest::Now = Arc::new(move || Timestamp::from_microsecond(now.load(Ordering::Relaxed)).unwrap());
     match place {
         Place::Folder(folder) => Ingest::sqlite(&folder.path().join("ingest.db"), now).await.unwrap(),
         Place::Database(database) => Ingest::postgres(&database.url(), now).await.unwrap(),
