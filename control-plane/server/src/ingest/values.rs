@@ -42,17 +42,22 @@ pub(super) fn time(value: &Value) -> Option<Timestamp> {
 
 /// Metres a second, of knots.
 pub(super) fn knots(speed: f64) -> f64 {
-    speed * METERS_PER_SECOND_IN_A_KNOT
+    to_thousandths(speed * METERS_PER_SECOND_IN_A_KNOT)
 }
 
 /// Metres a second, of kilometres an hour.
 pub(super) fn kilometers_per_hour(speed: f64) -> f64 {
-    speed / KILOMETERS_PER_HOUR_IN_A_METER_PER_SECOND
+    to_thousandths(speed / KILOMETERS_PER_HOUR_IN_A_METER_PER_SECOND)
 }
 
 /// From 0 to 1, of per cent.
 pub(super) fn percent(level: f64) -> f64 {
-    level / 100.0
+    to_thousandths(level / 100.0)
+}
+
+/// What was converted is no more exact than what was told.
+fn to_thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 mod events;
 #[path = "phones/fixture.rs"]
 mod fixture;
+#[path = "phones/paired.rs"]
+mod paired;
 #[path = "phones/positions.rs"]
 mod positions;
 #[path = "phones/route.rs"]
 mod route;
+#[path = "phones/trackers.rs"]
+mod trackers;
