@@ -4,6 +4,8 @@
 mod events;
 #[path = "phones/fixture.rs"]
 mod fixture;
+#[path = "phones/killed.rs"]
+mod killed;
 #[path = "phones/paired.rs"]
 mod paired;
 #[path = "phones/positions.rs"]
