@@ -3,7 +3,7 @@
 //! A paired phone has two things. An ingest token, which may do nothing but bring positions in, is what tracker apps keep in
 //! their URL. And a session of the user `system:driver:NAMESPACE:NAME`, which ends as any other does, is what a page keeps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use dropmate_sql::{reading, writing};
 use uuid::Uuid;
@@ -26,7 +26,7 @@ const PHONES_MAX: i64 = 8;
 const LOOK_AGAIN_AFTER: i64 = SECOND / 4;
 
 /// The driver whose a phone is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PairedDriver {
     /// The Driver's namespace.
     pub namespace: String,
@@ -219,6 +219,11 @@ impl Identity {
             self.heard_of_changes().await;
         }
         self.known().paired.get(&hash).cloned()
+    }
+
+    /// The drivers who have phones, each once. From memory.
+    pub fn paired_drivers(&self) -> BTreeSet<PairedDriver> {
+        self.known().paired.values().cloned().collect()
     }
 
     /// All paired phones, by the hash of their token.

@@ -36,7 +36,7 @@ fn identity(state: &AppState) -> Result<&Identity> {
     state.identity.as_ref().ok_or_else(ApiError::no_such_path)
 }
 
-/// Forgets sessions and links that ended long ago, until the server drains.
+/// Forgets sessions and links that ended long ago, and the phones of Drivers that are gone, until the server drains.
 pub(crate) async fn sweep(state: AppState) {
     let Some(identity) = &state.identity else { return };
     loop {
@@ -51,5 +51,6 @@ pub(crate) async fn sweep(state: AppState) {
                 "what has ended cannot be swept; trying again later"
             );
         }
+        pairing::sweep(&state, identity).await;
     }
 }

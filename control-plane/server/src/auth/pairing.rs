@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dropmate_api::registry::{Kind, by_resource};
-use dropmate_identity::{ACCESS_SECONDS, PairedDriver};
+use dropmate_identity::{ACCESS_SECONDS, Identity, PairedDriver};
 use dropmate_store::{At, Key};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
@@ -68,6 +68,17 @@ pub(crate) async fn end(State(state): State<AppState>, Path((namespace, name)): 
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     told(answer.await)
+}
+
+/// Ends the phones of Drivers that are gone. They may do nothing any more; here they are forgotten.
+pub(super) async fn sweep(state: &AppState, identity: &Identity) {
+    for driver in identity.paired_drivers() {
+        let gone = matches!(uid_of(state, &driver.namespace, &driver.name).await, Ok(None));
+        if gone && let Err(error) = identity.unpair(&driver.namespace, &driver.name).await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "the phones of a driver who is gone cannot be forgotten; trying again later");
+        }
+    }
 }
 
 /// `POST /v1/pair {code}` → 200 `{ingestToken, accessToken, tokenType, expiresIn, refreshToken, namespace, driver, server}`.

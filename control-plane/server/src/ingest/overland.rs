@@ -14,9 +14,8 @@ pub(super) fn parse(body: &[u8]) -> Parsed {
     let mut parsed = Parsed::default();
     for feature in body["locations"].as_array().into_iter().flatten() {
         // Trips and visits are told in the same list, and are no points on the way.
-        let is_point = feature["geometry"]["type"] == "Point" && feature["properties"].get("type").is_none();
-        let is_event = feature["properties"].get("action").is_some() || feature["properties"].get("type").is_some();
-        if is_point || !is_event {
+        let told = &feature["properties"];
+        if told.get("type").is_none() && told.get("action").is_none() {
             parsed.push(fix(feature));
         }
     }
