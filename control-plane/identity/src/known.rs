@@ -106,10 +106,7 @@ pub(crate) fn is_revoked(known: &Known, verified: &Verified) -> bool {
     let issued_at = verified.issued_at.as_microsecond();
     let ended = |subject: &Subject| known.revoked.get(&subject.to_string()).is_some_and(|before| issued_at <= *before);
     let holder = match &verified.subject {
-        Principal::Person { uid, .. } => {
-            ended(&Subject::Session(verified.session.clone())) || ended(&Subject::User(uid.clone()))
-        }
-        Principal::Driver { uid, .. } => {
+        Principal::Person { uid, .. } | Principal::Driver { uid, .. } => {
             ended(&Subject::Session(verified.session.clone())) || ended(&Subject::User(uid.clone()))
         }
         Principal::ServiceAccount { namespace, name, uid } => {

@@ -55,6 +55,8 @@ pub struct Paired {
 }
 
 type Row = (String, String, String);
+/// The same behind the hash of a token.
+type HashedRow = (Vec<u8>, String, String, String);
 
 fn driver_of((namespace, name, uid): Row) -> PairedDriver {
     PairedDriver { namespace, name, uid }
@@ -110,11 +112,11 @@ impl Identity {
         let (code, ingest, refresh) = (digest(code), digest(&ingest_token), digest(&refresh_token));
         let (sid, client, expires_at) = (Uuid::new_v4().to_string(), shortened(client), end_of(now, now));
         let paired: Result<Option<(PairedDriver, User, Result<String>)>, sqlx::Error> = writing!(self.db(), connection => {
-            let used = "UPDATE pairings SET code_hash = NULL, ingest_hash = $2, sid = $3, paired_at = $4
+            let redeem = "UPDATE pairings SET code_hash = NULL, ingest_hash = $2, sid = $3, paired_at = $4
                 WHERE code_hash = $1 AND code_expires_at > $4 RETURNING namespace, driver, driver_uid";
-            let used: Option<Row> = sqlx::query_as(used)
+            let redeemed: Option<Row> = sqlx::query_as(redeem)
                 .bind(&code).bind(&ingest).bind(&sid).bind(now).fetch_optional(&mut *connection).await?;
-            let Some(driver) = used.map(driver_of) else { return Ok(None) };
+            let Some(driver) = redeemed.map(driver_of) else { return Ok(None) };
             let email = driver.user();
             // Whoever had the name before has no rights any more, and goes.
             sqlx::query("DELETE FROM users WHERE email = $1 AND uid <> $2")
@@ -228,7 +230,7 @@ impl Identity {
 
     /// All paired phones, by the hash of their token.
     pub(crate) async fn read_paired(&self) -> Result<HashMap<Vec<u8>, PairedDriver>> {
-        let rows: Result<Vec<(Vec<u8>, String, String, String)>, sqlx::Error> = reading!(self.db(), connection =>
+        let rows: Result<Vec<HashedRow>, sqlx::Error> = reading!(self.db(), connection =>
             sqlx::query_as(
                 "SELECT ingest_hash, namespace, driver, driver_uid FROM pairings WHERE ingest_hash IS NOT NULL",
             )

@@ -4,5 +4,7 @@
 
 #[path = "it/fixture.rs"]
 mod fixture;
+#[path = "it/outages.rs"]
+mod outages;
 #[path = "it/positions.rs"]
 mod positions;

@@ -46,7 +46,7 @@ struct Told {
 /// What became of a report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Outcome {
+struct Answer {
     /// As it was sent.
     client_event_id: Value,
     outcome: &'static str,
@@ -64,7 +64,7 @@ struct Outcome {
 pub(crate) async fn take(State(state): State<AppState>, me: Me, headers: HeaderMap, body: Body) -> Response {
     let answer = async {
         let reports = list::read(&headers, body, "reports", REPORTS_MAX).await?;
-        let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        let mut outcomes: BTreeMap<usize, Answer> = BTreeMap::new();
         let mut by_order: BTreeMap<String, Vec<Told>> = BTreeMap::new();
         for (place, report) in reports.into_iter().enumerate() {
             match read(report, &me) {
@@ -85,7 +85,7 @@ pub(crate) async fn take(State(state): State<AppState>, me: Me, headers: HeaderM
 }
 
 /// The order's name and the report, as the driver's own; or why it is rejected.
-fn read(mut told: Value, me: &Me) -> std::result::Result<(String, Report), Box<Outcome>> {
+fn read(mut told: Value, me: &Me) -> std::result::Result<(String, Report), Box<Answer>> {
     let id = told.get("clientEventId").cloned().unwrap_or_default();
     let rejected = |status: StatusCode, why: String| Box::new(rejected(id.clone(), status, why, None));
     let order = told.as_object_mut().and_then(|fields| fields.remove("order"));
@@ -110,7 +110,7 @@ fn read(mut told: Value, me: &Me) -> std::result::Result<(String, Report), Box<O
 }
 
 /// Takes in what is reported about one order, in the order in which it happened.
-async fn of_order(state: &AppState, me: &Me, order: String, mut told: Vec<Told>) -> Result<Vec<(usize, Outcome)>> {
+async fn of_order(state: &AppState, me: &Me, order: String, mut told: Vec<Told>) -> Result<Vec<(usize, Answer)>> {
     let call = Call::about_order(state, &me.caller, &me.actor, &me.namespace, &order)?;
     told.sort_by_key(|told| (told.report.occurred_at, step(told.report.type_), told.place));
     let mut waiting = VecDeque::from(told);
@@ -133,7 +133,7 @@ async fn of_order(state: &AppState, me: &Me, order: String, mut told: Vec<Told>)
 }
 
 /// Takes in one report. `Err` is a fault that may be over when the phone tries again.
-async fn one(call: &Call, me: &Me, report: &Report) -> Result<Outcome> {
+async fn one(call: &Call, me: &Me, report: &Report) -> Result<Answer> {
     let id = Value::from(report.client_event_id.as_str());
     match take_in(call, report, None, Some(&me.driver), WriteOptions::default()).await {
         Ok(applied) => {
@@ -143,7 +143,7 @@ async fn one(call: &Call, me: &Me, report: &Report) -> Result<Outcome> {
             };
             let (phase, legal_next) = standing(&applied.order);
             let status = StatusCode::OK.as_u16();
-            Ok(Outcome { client_event_id: id, outcome, status, phase: Some(phase), legal_next, detail: None })
+            Ok(Answer { client_event_id: id, outcome, status, phase: Some(phase), legal_next, detail: None })
         }
         Err(NotTaken::Illegal(error, order)) => Ok(rejected(id, code(&error), error.to_string(), Some(&order))),
         Err(NotTaken::Busy) => Err(ApiError::unavailable("the order changes too fast at the moment; try again")),
@@ -152,10 +152,10 @@ async fn one(call: &Call, me: &Me, report: &Report) -> Result<Outcome> {
     }
 }
 
-fn rejected(client_event_id: Value, status: StatusCode, why: String, order: Option<&Order>) -> Outcome {
+fn rejected(client_event_id: Value, status: StatusCode, why: String, order: Option<&Order>) -> Answer {
     let (phase, legal_next) = order.map(standing).unzip();
     let legal_next = legal_next.unwrap_or_default();
-    Outcome { client_event_id, outcome: "rejected", status: status.as_u16(), phase, legal_next, detail: Some(why) }
+    Answer { client_event_id, outcome: "rejected", status: status.as_u16(), phase, legal_next, detail: Some(why) }
 }
 
 /// Where the order is, and what its driver may report next.

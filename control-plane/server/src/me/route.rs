@@ -258,7 +258,7 @@ mod tests {
             [
                 r#"acme/b Dropoff ["depart","arrive","deliver","fail"]"#,
                 r#"acme/a Pickup ["depart","arrive","pickUp"]"#,
-                r#"acme/a Dropoff []"#,
+                "acme/a Dropoff []",
             ]
         );
         assert_eq!(stops[0].proof, [ProofType::Photo]);

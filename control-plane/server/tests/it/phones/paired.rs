@@ -146,8 +146,8 @@ async fn a_whole_delivery_over_https_and_the_same_in_one_batch() {
     let steps = [("depart", 1), ("arrive", 9), ("pickUp", 11), ("depart", 12), ("arrive", 20), ("deliver", 22)];
     for (type_, minutes) in steps {
         let (_, route) = phone.get("/v1/me/route").await;
-        let stops = route["stops"].as_array().unwrap();
-        let next = stops.iter().find(|stop| stop["order"] == "acme/live" && stop["legalNext"] != json!([])).unwrap();
+        let ahead = route["stops"].as_array().unwrap();
+        let next = ahead.iter().find(|stop| stop["order"] == "acme/live" && stop["legalNext"] != json!([])).unwrap();
         assert!(next["legalNext"].as_array().unwrap().contains(&json!(type_)), "{type_}: {next}");
         let place = json!({"at": day.minutes(minutes).to_string(), "latitude": 43.64, "longitude": -79.37});
         let (_, kept) = phone.post("/v1/me/positions", &json!({"positions": [place]})).await;

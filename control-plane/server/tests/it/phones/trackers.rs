@@ -15,7 +15,7 @@ struct Sent {
     body: String,
 }
 
-fn sent(method: Method, path: &'static str, content_type: &'static str, body: impl ToString) -> Sent {
+fn sent(method: Method, path: &'static str, content_type: &'static str, body: &impl ToString) -> Sent {
     Sent { method, path, content_type, body: body.to_string() }
 }
 
@@ -49,13 +49,13 @@ fn apps() -> Vec<(&'static str, Sent, Value)> {
         "device": {"id": 10, "name": "Van 1", "uniqueId": "860000000000001", "status": "online"},
     });
     vec![
-        ("Traccar Client 8", sent(Method::POST, client_8, "", ""), json!("")),
-        ("Traccar Client 9", sent(Method::POST, "/ingest/osmand/TOKEN", JSON, client_9), json!("")),
-        ("Traccar Client 10", sent(Method::POST, "/ingest/osmand/TOKEN", FORM, client_10), json!("")),
-        ("OsmAnd", sent(Method::GET, osmand, "", ""), json!("")),
-        ("OwnTracks", sent(Method::POST, "/ingest/owntracks/TOKEN", JSON, owntracks), json!([])),
-        ("Overland", sent(Method::POST, "/ingest/overland/TOKEN", JSON, overland), json!({"result": "ok"})),
-        ("Traccar server", sent(Method::POST, "/ingest/traccar/TOKEN", JSON, traccar), json!({})),
+        ("Traccar Client 8", sent(Method::POST, client_8, "", &""), json!("")),
+        ("Traccar Client 9", sent(Method::POST, "/ingest/osmand/TOKEN", JSON, &client_9), json!("")),
+        ("Traccar Client 10", sent(Method::POST, "/ingest/osmand/TOKEN", FORM, &client_10), json!("")),
+        ("OsmAnd", sent(Method::GET, osmand, "", &""), json!("")),
+        ("OwnTracks", sent(Method::POST, "/ingest/owntracks/TOKEN", JSON, &owntracks), json!([])),
+        ("Overland", sent(Method::POST, "/ingest/overland/TOKEN", JSON, &overland), json!({"result": "ok"})),
+        ("Traccar server", sent(Method::POST, "/ingest/traccar/TOKEN", JSON, &traccar), json!({})),
     ]
 }
 
