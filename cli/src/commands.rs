@@ -12,6 +12,7 @@ pub(crate) mod delete;
 pub(crate) mod describe;
 pub(crate) mod diff;
 pub(crate) mod drain;
+pub(crate) mod driver;
 pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;

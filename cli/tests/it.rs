@@ -29,6 +29,8 @@ mod gitops;
 mod history;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/phones.rs"]
+mod phones;
 #[path = "it/probe.rs"]
 mod probe;
 #[path = "it/prune.rs"]

@@ -13,6 +13,7 @@ pub(crate) enum Limit {
     NotThePinnedDriver,
     Custody,
     Suspended,
+    OffDuty,
     VehicleType,
     Skills,
     Capacity,
@@ -22,10 +23,11 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::NotThePinnedDriver,
         Self::Custody,
         Self::Suspended,
+        Self::OffDuty,
         Self::VehicleType,
         Self::Skills,
         Self::Capacity,
@@ -40,6 +42,7 @@ impl Limit {
             Self::NotThePinnedDriver => "NotThePinnedDriver",
             Self::Custody => "Custody",
             Self::Suspended => "Suspended",
+            Self::OffDuty => "OffDuty",
             Self::VehicleType => "VehicleType",
             Self::Skills => "Skills",
             Self::Capacity => "Capacity",
@@ -58,6 +61,8 @@ impl Limit {
             (Self::Custody, true) => "do not hold the goods",
             (Self::Suspended, false) => "is suspended",
             (Self::Suspended, true) => "are suspended",
+            (Self::OffDuty, false) => "is off duty",
+            (Self::OffDuty, true) => "are off duty",
             (Self::VehicleType, false) => "has another type of vehicle",
             (Self::VehicleType, true) => "have another type of vehicle",
             (Self::Skills, false) => "lacks a required skill",
@@ -75,6 +80,8 @@ impl Limit {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Fitness {
     pub(crate) suspended: bool,
+    /// Has gone home or is on a break, as the driver says. Who says nothing works by the shifts.
+    pub(crate) off_duty: bool,
     pub(crate) vehicle: VehicleType,
     pub(crate) meters_per_second: f64,
     pub(crate) capacity: Load,
@@ -93,8 +100,10 @@ impl Fitness {
         skills.sort_unstable();
         let mut shifts: Vec<_> = spec.shifts.iter().map(|s| (moment::ceil(s.start), s.end.as_second())).collect();
         shifts.sort_unstable();
+        let availability = driver.status.as_ref().and_then(|status| status.availability);
         Self {
             suspended: spec.suspended,
+            off_duty: availability.is_some_and(|said| !said.takes_orders()),
             vehicle,
             // The schema keeps given speeds sane; a zero that slipped through must not divide.
             meters_per_second: spec.speed().max(0.01),
@@ -128,6 +137,11 @@ impl Fitness {
             return Some((at, NEVER));
         }
         self.shifts.iter().find(|(_, end)| *end > at).map(|(start, end)| (at.max(*start), *end))
+    }
+
+    /// Whether the driver may be given anything new without being pinned to it.
+    pub(crate) fn takes_orders(&self) -> bool {
+        !self.suspended && !self.off_duty
     }
 
     /// When `shift_from` next answers differently for a driver who does nothing.

@@ -405,7 +405,7 @@ pub struct Candidate {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RuledOut {
-    /// Which limit: `Suspended`, `OffShift`, `Skills`, `VehicleType`, `Capacity`, `PickupWindow`, `DropoffWindow`,
+    /// Which limit: `Suspended`, `OffDuty`, `OffShift`, `Skills`, `VehicleType`, `Capacity`, `PickupWindow`, `DropoffWindow`,
     /// `NoLocation`, `Custody`, `NotThePinnedDriver`.
     pub limit: String,
     /// How many drivers.

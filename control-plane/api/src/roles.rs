@@ -16,6 +16,8 @@ pub use self::{
 pub const OPERATOR: &str = "operator";
 /// What the user name of a service account begins with; namespace and name follow, with a colon between them.
 pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+/// What the user name of a driver's phone begins with; namespace and name of the Driver follow, with a colon between them.
+pub const DRIVER_USER: &str = "system:driver:";
 
 /// The group, in this table, of what stands in the task API only: no client of Kubernetes finds it.
 pub const TASKS: &str = "tasks.dropmate.dev";
@@ -264,7 +266,8 @@ fn widen(limit: &mut Option<Vec<&'static str>>, rule: Option<&'static [&'static 
 }
 
 fn is_reserved(role: Role, wanted: &Attributes<'_>, path: &str) -> bool {
-    let meant = |verb: &str, resource: &str| verb == wanted.verb && resource == path && wanted.group == GROUP;
+    let meant =
+        |verb: &str, resource: &str| verb == wanted.verb && resource == path && [GROUP, TASKS].contains(&wanted.group);
     RESERVED.iter().any(|(verb, resource, owner)| meant(verb, resource) && *owner != role)
 }
 

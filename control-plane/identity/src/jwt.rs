@@ -26,6 +26,8 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 const AHEAD_SECONDS_MAX: i64 = 5;
 /// What a service account's `sub` begins with.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
+/// What the `sub` of a driver's phone begins with.
+pub(crate) const DRIVER: &str = "system:driver:";
 
 /// Whom a person's token is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +57,15 @@ pub enum Principal {
         name: String,
         /// Whether the address is known to be the user's.
         verified: bool,
+    },
+    /// A phone of a driver, if the Driver of that uid is still there: that, this service cannot tell.
+    Driver {
+        /// The Driver's namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its uid.
+        uid: String,
     },
     /// A service account, if the one of that uid is still there: that, this service cannot tell.
     ServiceAccount {
@@ -135,19 +146,26 @@ struct Claims {
     email_verified: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sa_uid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    driver_uid: Option<String>,
 }
 
 impl Identity {
-    /// A person's token, good for [`ACCESS_LIFE`]. From the keys in memory.
+    /// The token of a person, or of a driver's phone, good for [`ACCESS_LIFE`]. From the keys in memory.
     pub fn issue_access(&self, who: &UserClaims) -> Result<String> {
         let subjects = [Subject::Session(who.sid.clone()), Subject::User(who.uid.clone())];
+        let claims = self.claims(&subjects, ACCESS_LIFE);
+        if who.email.starts_with(DRIVER) {
+            let (sub, sid, driver_uid) = (who.email.clone(), Some(who.sid.clone()), Some(who.uid.clone()));
+            return self.sign(&Claims { sub, sid, driver_uid, ..claims });
+        }
         let claims = Claims {
             sub: who.uid.clone(),
             sid: Some(who.sid.clone()),
             email: Some(who.email.clone()),
             name: Some(who.name.clone()),
             email_verified: Some(who.verified),
-            ..self.claims(&subjects, ACCESS_LIFE)
+            ..claims
         };
         self.sign(&claims)
     }
@@ -193,6 +211,7 @@ impl Identity {
             name: None,
             email_verified: None,
             sa_uid: None,
+            driver_uid: None,
         }
     }
 
@@ -239,7 +258,7 @@ impl Identity {
         }
         let subject = principal(&claims).ok_or(TokenError::Claims)?;
         let life = match subject {
-            Principal::Person { .. } => ACCESS_LIFE,
+            Principal::Person { .. } | Principal::Driver { .. } => ACCESS_LIFE,
             Principal::ServiceAccount { .. } => LIFE_MAX,
         };
         let lasts = claims.exp.checked_sub(claims.iat).ok_or(TokenError::Time)?;
@@ -260,14 +279,23 @@ fn principal(claims: &Claims) -> Option<Principal> {
         let uid = claims.sa_uid.clone()?;
         let whole = ![namespace, name, &uid].contains(&"") && !name.contains(':') && claims.sid.is_none();
         let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        return whole.then_some(Principal::ServiceAccount { namespace, name, uid });
+        return (whole && claims.driver_uid.is_none()).then_some(Principal::ServiceAccount { namespace, name, uid });
     }
     let sid = claims.sid.as_deref()?;
+    if let Some(driver) = claims.sub.strip_prefix(DRIVER) {
+        let (namespace, name) = driver.split_once(':')?;
+        let uid = claims.driver_uid.clone()?;
+        let whole = ![namespace, name, &uid, sid].contains(&"") && !name.contains(':');
+        let alone = claims.sa_uid.is_none() && claims.email.is_none();
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        return (whole && alone).then_some(Principal::Driver { namespace, name, uid });
+    }
     let email = claims.email.clone()?;
     let whole = ![sid, &claims.sub].contains(&"")
         && email.contains('@')
         && !email.starts_with("system:")
-        && claims.sa_uid.is_none();
+        && claims.sa_uid.is_none()
+        && claims.driver_uid.is_none();
     let (name, verified) = (claims.name.clone()?, claims.email_verified?);
     whole.then_some(Principal::Person { uid: claims.sub.clone(), email, name, verified })
 }

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use dropmate_sql::{reading, writing};
 
 use crate::{
-    Identity, Principal, Result, Verified,
+    Identity, PairedDriver, Principal, Result, Verified,
     jwt::{ACCESS_LIFE, LIFE_MAX},
     keys::{Key, micros},
 };
@@ -75,6 +78,8 @@ pub(crate) struct Known {
     pub(crate) keys: BTreeMap<String, Key>,
     /// By subject: tokens issued at or before then have ended.
     pub(crate) revoked: HashMap<String, i64>,
+    /// Phones, by the hash of their ingest token.
+    pub(crate) paired: HashMap<Vec<u8>, PairedDriver>,
     version: i64,
 }
 
@@ -85,11 +90,14 @@ pub(crate) struct Knowing {
     changes: watch::Sender<u64>,
     /// One reads at a time, so that what is older never comes last.
     reading: Mutex<()>,
+    /// When somebody looked last out of turn.
+    looked_at: AtomicI64,
 }
 
 impl Knowing {
     pub(crate) fn new() -> Self {
-        Self { now: RwLock::default(), changes: watch::Sender::new(0), reading: Mutex::new(()) }
+        let looked_at = AtomicI64::new(0);
+        Self { now: RwLock::default(), changes: watch::Sender::new(0), reading: Mutex::new(()), looked_at }
     }
 }
 
@@ -98,7 +106,7 @@ pub(crate) fn is_revoked(known: &Known, verified: &Verified) -> bool {
     let issued_at = verified.issued_at.as_microsecond();
     let ended = |subject: &Subject| known.revoked.get(&subject.to_string()).is_some_and(|before| issued_at <= *before);
     let holder = match &verified.subject {
-        Principal::Person { uid, .. } => {
+        Principal::Person { uid, .. } | Principal::Driver { uid, .. } => {
             ended(&Subject::Session(verified.session.clone())) || ended(&Subject::User(uid.clone()))
         }
         Principal::ServiceAccount { namespace, name, uid } => {
@@ -143,6 +151,14 @@ impl Identity {
         self.look().await
     }
 
+    /// Whether nobody has looked out of turn for that many microseconds; then the caller may.
+    pub(crate) fn may_look(&self, after: i64) -> bool {
+        let (now, looked_at) = (self.now(), &self.inner.knowing.looked_at);
+        let before = looked_at.load(Ordering::Relaxed);
+        let rested = !(before..before.saturating_add(after)).contains(&now);
+        rested && looked_at.compare_exchange(before, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
     /// Reads keys and revocations again if somebody has changed them.
     pub(crate) async fn look(&self) -> Result<()> {
         let _one = self.inner.knowing.reading.lock().await;
@@ -157,7 +173,8 @@ impl Identity {
         let now = self.now();
         let revoked: Result<Vec<(String, i64)>, sqlx::Error> = reading!(self.db(), connection =>
             sqlx::query_as("SELECT subject, issued_before FROM revoked WHERE until > $1").bind(now).fetch_all(connection).await);
-        let known = Known { keys, revoked: revoked?.into_iter().collect(), version };
+        let paired = self.read_paired().await?;
+        let known = Known { keys, revoked: revoked?.into_iter().collect(), paired, version };
         *self.inner.knowing.now.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(known);
         self.inner.knowing.changes.send_modify(|count| *count += 1);
         Ok(())

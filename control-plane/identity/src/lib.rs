@@ -11,6 +11,7 @@ mod known;
 mod login;
 mod oidc;
 mod one_time;
+mod pairing;
 mod password;
 mod people;
 mod seal;
@@ -36,6 +37,7 @@ pub use crate::{
     login::Proof,
     oidc::{Outside, OutsideConfig, OutsideError, Stranger},
     one_time::{Invitation, OneTime},
+    pairing::{Paired, PairedDriver},
     password::{BUSY_SECONDS, CHARACTERS_MAX, CHARACTERS_MIN, HASHES_AT_ONCE, HASHES_WAITING},
     seal::{SealError, Sealer},
     secrets::{SECRET_BYTES_MAX, SecretInfo},

@@ -36,7 +36,7 @@ const CLIENT_MAX: usize = 200;
 /// Characters of a refresh token or a link's token: what is longer is none of ours.
 pub(crate) const TOKEN_MAX: usize = 256;
 /// How long what has ended is kept for whoever looks into what happened.
-const KEPT_FOR: i64 = 7 * DAY;
+pub(crate) const KEPT_FOR: i64 = 7 * DAY;
 
 /// What a login or a refresh gives.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ fn decide(seen: &Seen, now: i64) -> Verdict {
 }
 
 /// When a session ends that began at one time and was used last at another.
-fn end_of(created_at: i64, used_at: i64) -> i64 {
+pub(crate) fn end_of(created_at: i64, used_at: i64) -> i64 {
     (used_at + IDLE_MAX).min(created_at + LIFE_MAX)
 }
 
@@ -127,12 +127,12 @@ pub(crate) const REVOKE_ALL: &str = "
     ON CONFLICT (subject) DO UPDATE SET issued_before = excluded.issued_before, until = excluded.until";
 pub(crate) const END_ALL: &str =
     "UPDATE sessions SET ended_at = $3, end_reason = $4 WHERE user_uid = $1 AND sid <> $2 AND ended_at IS NULL";
-const REVOKE_ONE: &str = "
+pub(crate) const REVOKE_ONE: &str = "
     INSERT INTO revoked (subject, issued_before, until) VALUES ('sid:' || $1, $2, $2)
     ON CONFLICT (subject) DO UPDATE SET issued_before = excluded.issued_before, until = excluded.until";
 pub(crate) const TELL_REPLICAS: &str = "UPDATE state SET version = version + 1";
 
-const ISSUE: &str = "INSERT INTO refresh_tokens (hash, sid, issued_at, parent) VALUES ($1, $2, $3, $4)";
+pub(crate) const ISSUE: &str = "INSERT INTO refresh_tokens (hash, sid, issued_at, parent) VALUES ($1, $2, $3, $4)";
 
 /// What a refresh came to.
 enum Refreshed {
@@ -283,7 +283,8 @@ impl Identity {
             }
             Ok(())
         });
-        Ok(swept?)
+        swept?;
+        self.sweep_pairings().await
     }
 }
 
@@ -297,7 +298,7 @@ impl Identity {
     }
 }
 
-fn claims(user: &User, sid: &str) -> UserClaims {
+pub(crate) fn claims(user: &User, sid: &str) -> UserClaims {
     UserClaims {
         uid: user.uid.clone(),
         email: user.email.clone(),
@@ -307,7 +308,7 @@ fn claims(user: &User, sid: &str) -> UserClaims {
     }
 }
 
-fn shortened(client: &str) -> &str {
+pub(crate) fn shortened(client: &str) -> &str {
     &client[..client.floor_char_boundary(CLIENT_MAX)]
 }
 

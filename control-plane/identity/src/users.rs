@@ -129,7 +129,7 @@ impl Identity {
         Ok(self.account_by_uid(uid).await?.map(|account| account.user))
     }
 
-    /// Up to `limit` users (at most [`PAGE_MAX`]) whose addresses come after that one.
+    /// Up to `limit` users (at most [`PAGE_MAX`]) whose addresses come after that one. Phones of drivers are no people.
     pub async fn users(&self, after: &str, limit: u32) -> Result<UserPage> {
         let limit = limit.clamp(1, PAGE_MAX);
         let now = self.now();
@@ -137,7 +137,7 @@ impl Identity {
             sqlx::query_as(
                 "SELECT email, (SELECT count(*) FROM sessions
                      WHERE user_uid = users.uid AND ended_at IS NULL AND expires_at > $1)
-                 FROM users WHERE email > $2 ORDER BY email LIMIT $3",
+                 FROM users WHERE email > $2 AND email NOT LIKE 'system:%' ORDER BY email LIMIT $3",
             )
             .bind(now)
             .bind(after)
@@ -151,7 +151,7 @@ impl Identity {
         let rows: Result<Vec<Row>, sqlx::Error> = reading!(self.db(), connection =>
             sqlx::query_as(
                 "SELECT uid, email, name, password, verified_at, disabled_at, totp, created_at
-                 FROM users WHERE email > $1 AND email <= $2 ORDER BY email",
+                 FROM users WHERE email > $1 AND email <= $2 AND email NOT LIKE 'system:%' ORDER BY email",
             )
             .bind(after)
             .bind(emails.last().map_or(after, |(email, _)| email))

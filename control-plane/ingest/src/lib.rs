@@ -4,10 +4,19 @@
 
 #![warn(missing_docs)]
 
+mod fix;
+mod positions;
+
 use std::{path::Path, sync::Arc};
 
 use dropmate_sql::{Db, OpenError, Plan, Schema};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::{
+    fix::{Detail, Fix, Senseless},
+    positions::{Counts, KeepError, Kept, PAGE_MAX, Page},
+};
 
 static SCHEMA: Schema = Schema {
     name: "ingest",
@@ -27,6 +36,7 @@ pub struct Ingest {
 struct Inner {
     db: Db,
     now: Now,
+    positions: positions::Writer,
 }
 
 impl Ingest {
@@ -41,7 +51,8 @@ impl Ingest {
     }
 
     fn over(db: Db, now: Now) -> Self {
-        Self { inner: Arc::new(Inner { db, now }) }
+        let positions = positions::Writer::start(db.clone(), now.clone());
+        Self { inner: Arc::new(Inner { db, now, positions }) }
     }
 
     /// Brings a file up to date, makes it if it is not there, and tells what was done.
@@ -64,14 +75,39 @@ impl Ingest {
         SCHEMA.pending_postgres(url).await
     }
 
-    /// Lets go of the database.
+    /// Keeps the fixes of a driver, and answers when they are durable. What was kept before counts as a duplicate.
+    pub async fn keep(&self, namespace: &str, driver: &str, fixes: &[Fix]) -> Result<Counts, KeepError> {
+        self.inner.positions.keep(namespace, driver, fixes).await
+    }
+
+    /// Deletes what has had its time, now and then, until `stop`.
+    pub async fn tidy(self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(positions::DELETE_EVERY) => {}
+            }
+            if let Err(error) = self.delete_old_positions().await {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "old positions cannot be deleted; trying again in a minute");
+            }
+        }
+    }
+
+    /// Answers what waits, takes no more, and lets go of the database.
     pub async fn close(&self) {
+        self.inner.positions.close().await;
         self.inner.db.close().await;
     }
 
     /// System time in microseconds, as the database keeps it.
     pub fn now(&self) -> i64 {
         (self.inner.now)().as_microsecond()
+    }
+
+    pub(crate) fn db(&self) -> &Db {
+        &self.inner.db
     }
 }
 

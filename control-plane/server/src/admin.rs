@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
+use crate::{archive, audit, auth, gateway::no_such_task, history, identity, ingest, me, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -55,10 +55,18 @@ pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
         .route("/clock", get(clock))
         .route("/me", get(me::me))
+        .route("/me/availability", put(me::set_availability))
+        .route("/me/events", post(me::take_events))
+        .route("/me/positions", post(me::keep_positions))
+        .route("/me/route", get(me::route))
+        .route("/internal/positions", get(ingest::after))
+        .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
+        .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/auth/login", post(auth::login))
         .route("/auth/refresh", post(auth::refresh))
         .route("/auth/logout", post(auth::logout))
         .route("/auth/register", post(auth::register))
+        .route("/pair", post(auth::pair))
         .route("/auth/invitations/accept", post(auth::accept))
         .route("/auth/reset", post(auth::reset))
         .route("/auth/password", post(auth::change_password))

@@ -8,6 +8,7 @@ mod answer;
 mod door;
 mod fields;
 mod invitation;
+mod pairing;
 mod users;
 
 use std::time::Duration;
@@ -17,7 +18,9 @@ use dropmate_identity::Identity;
 pub(crate) use self::{
     account::{change_password, confirm_totp, enrol_totp, remove_totp},
     door::{accept, login, logout, refresh, register, reset},
+    fields::Fields,
     invitation::invite,
+    pairing::{end as unpair, make as make_pairing, pair},
     users::{disable, enable, end_sessions, list, remove_totp_of, reset_link, verify},
 };
 use crate::{
@@ -33,7 +36,7 @@ fn identity(state: &AppState) -> Result<&Identity> {
     state.identity.as_ref().ok_or_else(ApiError::no_such_path)
 }
 
-/// Forgets sessions and links that ended long ago, until the server drains.
+/// Forgets sessions and links that ended long ago, and the phones of Drivers that are gone, until the server drains.
 pub(crate) async fn sweep(state: AppState) {
     let Some(identity) = &state.identity else { return };
     loop {
@@ -48,5 +51,6 @@ pub(crate) async fn sweep(state: AppState) {
                 "what has ended cannot be swept; trying again later"
             );
         }
+        pairing::sweep(&state, identity).await;
     }
 }

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use dropmate_api::{Clock, roles};
+use dropmate_api::{
+    Clock,
+    roles::{self, DRIVER_USER},
+};
 use dropmate_identity::{Identity, Outside, Principal, Stranger, Verified, claimed_issuer};
 use dropmate_store::{At, Key, Object, Store};
 use jiff::Timestamp;
@@ -125,7 +128,8 @@ impl Jwts {
             }
         };
         let gone = async {
-            if matches!(verified.subject, Principal::Person { .. }) {
+            // Whether a phone's Driver is there, the directory of members knows.
+            if matches!(verified.subject, Principal::Person { .. } | Principal::Driver { .. }) {
                 std::future::pending::<()>().await;
             }
             // What cannot be told now is told with the next look.
@@ -166,6 +170,7 @@ impl Session {
 fn caller(verified: &Verified) -> Caller {
     let (user, uid, known) = match &verified.subject {
         Principal::Person { uid, email, verified, .. } => (email.clone(), uid, *verified),
+        Principal::Driver { namespace, name, uid } => (format!("{DRIVER_USER}{namespace}:{name}"), uid, false),
         Principal::ServiceAccount { namespace, name, uid } => {
             (format!("system:serviceaccount:{namespace}:{name}"), uid, false)
         }

@@ -7,6 +7,7 @@ mod asked;
 mod body;
 mod compression;
 mod observed;
+mod phone;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dropmate_api::{Clock, roles};
+use dropmate_identity::Identity;
 use futures::FutureExt;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
@@ -98,6 +100,8 @@ pub(crate) struct Gateway {
     pub(crate) members: Directory,
     pub(crate) bounds: Bounds,
     pub(crate) limits: RateLimits,
+    /// Knows the tokens of tracker apps; `None` where there are no phones.
+    pub(crate) phones: Option<Identity>,
     /// Where refused and sensitive requests are noted, and by which clock; `None` in tests of the gateway alone.
     pub(crate) audit: Option<(Audit, Clock)>,
     pub(crate) metrics: Metrics,
@@ -115,6 +119,7 @@ impl Gateway {
     async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
         let admitted = match self.known(&mut parts, record) {
+            Ok(()) if record.asked.phone => self.admit_phone(&parts, record).await,
             Ok(()) => self.admit(&parts.headers, record).await,
             Err(refusal) => Err(refusal),
         };
@@ -396,7 +401,8 @@ mod tests {
             .route("/hangs", get(|| async { std::future::pending::<&'static str>().await }));
         let members = Directory::default();
         let limits = RateLimits::none();
-        Gateway { authentication, members, bounds, limits, audit: None, metrics: Metrics::new() }.around(routes)
+        Gateway { authentication, members, bounds, limits, phones: None, audit: None, metrics: Metrics::new() }
+            .around(routes)
     }
 
     async fn code(router: Router, path: &str) -> u16 {

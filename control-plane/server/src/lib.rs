@@ -25,6 +25,7 @@ mod garbage;
 mod gateway;
 mod history;
 mod identity;
+mod ingest;
 mod kubeconfig;
 mod limits;
 mod me;
@@ -146,6 +147,8 @@ impl ControlPlane {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
+        let phones = ingest::Metrics::default();
+        phones.register(&mut registry);
         let shutdown = CancellationToken::new();
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
@@ -154,6 +157,7 @@ impl ControlPlane {
             store,
             identity,
             ingest,
+            phones,
             live,
             authenticator,
             members,
@@ -210,12 +214,14 @@ impl ControlPlane {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
-            .merge(admin::tasks(self.state.clone()));
+            .merge(admin::tasks(self.state.clone()))
+            .merge(ingest::routes(self.state.clone()));
         Gateway {
             authentication,
             members: self.state.members.clone(),
             bounds: self.bounds.clone(),
             limits: self.limits.clone(),
+            phones: self.state.identity.clone(),
             audit: Some((self.state.audit.clone(), self.state.clock.clone())),
             metrics: self.metrics.clone(),
         }
@@ -244,6 +250,9 @@ impl ControlPlane {
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
         tokio::spawn(auth::sweep(self.state.clone()));
+        if let Some(ingest) = &self.state.ingest {
+            tokio::spawn(ingest.clone().tidy(self.state.shutdown.clone()));
+        }
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();

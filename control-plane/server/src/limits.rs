@@ -26,6 +26,8 @@ pub(crate) use self::{
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// What tries passwords, codes and one-time links.
 const AUTH_PATHS: &str = "/v1/auth/";
+/// The same for a phone's code.
+const PAIR_PATH: &str = "/v1/pair";
 
 /// What is allowed, and whose word counts about addresses.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +76,7 @@ impl RateLimits {
     /// Counts a request from an address; `Err` if there was one too many.
     pub(crate) fn address(&self, address: IpAddr, path: &str) -> Result<Option<Standing>, Standing> {
         let address = subnet(address);
-        let auth = self.0.auth.as_ref().filter(|_| path.starts_with(AUTH_PATHS));
+        let auth = self.0.auth.as_ref().filter(|_| path.starts_with(AUTH_PATHS) || path == PAIR_PATH);
         let auth = auth.map_or(Ok(None), |class| class.count(&address))?;
         let general = self.0.addresses.as_ref().map_or(Ok(None), |class| class.count(&address))?;
         Ok(Standing::scarcest(auth, general))

@@ -1,4 +1,10 @@
-//! `GET /v1/me`: who the caller is, and where they have which role.
+//! What a caller asks about themselves: `GET /v1/me`, and what a driver's phone does.
+
+mod availability;
+mod events;
+mod list;
+mod positions;
+mod route;
 
 use axum::{
     Extension, Json,
@@ -6,14 +12,22 @@ use axum::{
     response::Response,
 };
 use dropmate_api::roles::{Grant, Role};
+use dropmate_store::Actor;
 use http::request::Parts;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub(crate) use self::{
+    availability::set as set_availability,
+    events::take as take_events,
+    positions::keep as keep_positions,
+    route::{Kind as StopKind, Stop, get as route, stops_of},
+};
 use crate::{
-    caller::Caller,
+    caller::{Caller, RequestId},
     error::{ApiError, Result},
     gateway::{Surface, refused},
+    resources::client,
     state::AppState,
 };
 
@@ -52,6 +66,8 @@ pub(crate) struct Me {
     pub(crate) driver: String,
     /// The caller.
     pub(crate) caller: Caller,
+    /// Who writes, as the revision keeps it.
+    pub(crate) actor: Actor,
 }
 
 #[derive(Deserialize)]
@@ -69,8 +85,15 @@ impl FromRequestParts<AppState> for Me {
         let Query(Where { namespace }) = Query::<Where>::try_from_uri(&parts.uri)
             .map_err(|error| problem(ApiError::bad_request(format!("the query cannot be read: {error}"))))?;
         let (namespace, driver) = one_driver(&state.members.grants(&caller), namespace.as_deref()).map_err(problem)?;
-        Ok(Self { namespace, driver, caller })
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let actor = Actor { user: caller.user.clone(), client: client(&parts.headers), request_id };
+        Ok(Self { namespace, driver, caller, actor })
     }
+}
+
+/// An answer, or the refusal as a problem.
+fn told(answer: Result<Response>) -> Response {
+    answer.unwrap_or_else(|error| refused(&error, Surface::Tasks))
 }
 
 /// The one driver that the grants make the caller.

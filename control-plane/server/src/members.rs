@@ -1,5 +1,7 @@
 //! Who is a member of which namespace: an index over the Members in the store, kept up to date by a watch.
 
+mod drivers;
+
 use std::{
     collections::HashMap,
     sync::{Arc, PoisonError, RwLock},
@@ -9,7 +11,7 @@ use std::{
 use dropmate_api::{
     Member, SYSTEM_NAMESPACE,
     registry::{Kind, Part, WriteContext, by_resource},
-    roles::{self, Decision, Grant, Permit, SERVICE_ACCOUNT},
+    roles::{self, DRIVER_USER, Decision, Grant, Permit, Role, SERVICE_ACCOUNT},
 };
 use dropmate_store::{Actor, At, Change, Expect, Key, Object, Scope, Store, WriteError};
 use jiff::Timestamp;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::drivers::Drivers;
 use crate::{
     caller::{Admission, Caller},
     error::{ApiError, Result},
@@ -36,6 +39,7 @@ const MAX_ATTEMPTS: usize = 8;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Directory {
     index: Arc<RwLock<Index>>,
+    drivers: Drivers,
     changes: watch::Sender<u64>,
 }
 
@@ -59,6 +63,7 @@ impl Directory {
     /// Reads all Members, and follows them from then on until the store is closed.
     pub(crate) async fn follow(store: &Store, stop: CancellationToken) -> Self {
         let directory = Self::default();
+        directory.follow_drivers(store, stop.clone()).await;
         let mut watch = directory.load(store).await;
         let (following, store) = (directory.clone(), store.clone());
         tokio::spawn(async move {
@@ -103,11 +108,21 @@ impl Directory {
     /// Everything that a caller holds.
     pub(crate) fn grants(&self, caller: &Caller) -> Vec<Grant> {
         let mut grants = roles::global_grants(&caller.user);
+        grants.extend(self.phone_of(caller));
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         let held = index.by_user.get(&caller.user).into_iter().flatten();
         grants
             .extend(held.filter(|membership| membership.is_held_by(caller)).map(|membership| membership.grant.clone()));
         grants
+    }
+
+    /// What a driver's phone may: what the driver may, as long as that Driver is there. Of a caller without a uid the program
+    /// itself, or the operator's file of tokens, says who it is.
+    fn phone_of(&self, caller: &Caller) -> Option<Grant> {
+        let (namespace, name) = caller.user.strip_prefix(DRIVER_USER)?.split_once(':')?;
+        let uid = self.drivers.uid(namespace, name)?;
+        let same = caller.uid.is_empty() || caller.uid == uid;
+        same.then(|| Grant { role: Role::Driver, namespace: Some(namespace.to_owned()), name: Some(name.to_owned()) })
     }
 
     /// Waits until the caller may no longer do the same with the same limits.
@@ -217,7 +232,7 @@ pub(crate) async fn invited(state: &AppState, namespace: &str, member: &str) -> 
         return Err(ApiError::conflict(kind, member, why));
     }
     let uid = changed.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
-    Ok(InvitedMember { email: spec.user, uid, role: roles::Role::from(spec.role).name() })
+    Ok(InvitedMember { email: spec.user, uid, role: Role::from(spec.role).name() })
 }
 
 /// Makes a Member take effect for the user who used its link. 409 if it is not the Member that the link was made for.

@@ -97,8 +97,9 @@ async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
         }
     }
     if remaining.is_empty() {
-        // Secrets are no objects, but go with them: the next namespace of this name begins without any.
+        // Secrets and phones are no objects, but go with them: the next namespace of this name begins without any.
         if let Some(identity) = &state.identity {
+            identity.unpair_all_of(namespace).await?;
             identity.delete_secrets_of(namespace).await?;
         }
         return let_go(state, namespace, &actor).await;

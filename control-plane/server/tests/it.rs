@@ -58,6 +58,8 @@ mod orders;
 mod outside;
 #[path = "it/owners.rs"]
 mod owners;
+#[path = "it/phones.rs"]
+mod phones;
 #[path = "it/process.rs"]
 mod process;
 #[path = "it/replicas.rs"]

@@ -135,6 +135,16 @@ pub fn bound_driver(status: &OrderStatus) -> Option<&str> {
     status.assignment.as_ref().and_then(|a| a.driver_name.as_deref())
 }
 
+/// Whether the driver has to do with the order: it is bound to them, was so at its end, they have the goods, or it was
+/// offered to them.
+pub fn concerns(order: &Order, driver: &str) -> bool {
+    let Some(status) = &order.status else { return false };
+    let bound = bound_driver(status).or(status.driver_name.as_deref());
+    bound == Some(driver)
+        || custodian(status) == Some(driver)
+        || status.offers.iter().any(|offer| offer.driver == driver)
+}
+
 /// The driver who has the goods. After a failed attempt nobody is bound, but the goods are still where they were.
 pub fn custodian(status: &OrderStatus) -> Option<&str> {
     let last = || status.attempts.last().and_then(|attempt| attempt.driver_name.as_deref());

@@ -81,6 +81,12 @@ pub enum ReportError {
         /// Which.
         missing: Vec<ProofType>,
     },
+    /// The driver answers an offer that is not open (409).
+    #[error("driver {driver:?} has no open offer of the order")]
+    NoOffer {
+        /// Who answered.
+        driver: String,
+    },
     /// The report is by somebody else than the driver of the order (403).
     #[error("the order is not driver {driver:?}'s")]
     OtherDriver {

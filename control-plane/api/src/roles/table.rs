@@ -50,9 +50,10 @@ const fn agent(role: Role, lease: &'static [&'static str]) -> [Rule; 6] {
 }
 
 /// What members see of their own namespace, with what happened in it.
-const fn onlooker(role: Role) -> [Rule; 3] {
+const fn onlooker(role: Role) -> [Rule; 4] {
     [
         rule(role, OURS, EVERY_STATE, READ),
+        rule(role, OURS, &["drivers/position"], &["get"]),
         rule(role, EVENTS, &["events"], READ),
         rule(role, CORE, &["namespaces"], &["get"]),
     ]
@@ -84,6 +85,7 @@ pub const TABLE: &[&[Rule]] = &[
         rule(Role::Manager, OURS, &["*/"], ALL),
         rule(Role::Manager, OURS, &["orders/binding"], &["delete"]),
         rule(Role::Manager, OURS, &["orders/progress", "members/invitation"], &["create"]),
+        rule(Role::Manager, OURS, &["drivers/pairing"], &["create", "delete"]),
         rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts/token"], &["create"]),
@@ -97,12 +99,14 @@ pub const TABLE: &[&[Rule]] = &[
         rule(Role::Dispatcher, OURS, &["orders"], WRITE),
         rule(Role::Dispatcher, OURS, &["orders/binding"], &["delete"]),
         rule(Role::Dispatcher, OURS, &["orders/progress"], &["create"]),
+        rule(Role::Dispatcher, OURS, &["drivers/pairing"], &["create", "delete"]),
         Rule { fields: Some(&["spec.suspended"]), ..rule(Role::Dispatcher, OURS, &["drivers"], &["update", "patch"]) },
     ],
     &onlooker(Role::Viewer),
     // What a driver does goes through `/v1/me`.
     &[
         own(Role::Driver, OURS, &["orders", "orders/status", "drivers", "drivers/status"], READ),
+        own(Role::Driver, OURS, &["drivers/position"], &["get"]),
         rule(Role::Driver, CORE, &["namespaces"], &["get"]),
     ],
     &[
@@ -116,7 +120,8 @@ pub const TABLE: &[&[Rule]] = &[
         rule(Role::Dispatch, OURS, &["orders/binding"], &["create", "delete"]),
         rule(Role::Dispatch, OURS, &["orders/progress"], &["create"]),
         status(Role::Dispatch, &["orders/status"], &["status.conditions[type=Unassignable]"]),
-        status(Role::Dispatch, &["drivers/status"], &["status.activeOrders", "status.route"]),
+        // Whether a driver is busy follows from the orders: the server writes it with them.
+        status(Role::Dispatch, &["drivers/status"], &["status.activeOrders", "status.route", "status.availability"]),
         status(Role::Dispatch, &["dispatchpolicies/status"], &["status"]),
     ],
     &agent(Role::Tracking, &["tracking"]),
@@ -132,6 +137,8 @@ pub const TABLE: &[&[Rule]] = &[
             ],
         ),
         status(Role::Tracking, &["drivers/status"], &["status.position", "status.conditions"]),
+        // What phones bring in, as it was acknowledged.
+        rule(Role::Tracking, &[TASKS], &["internal"], &["get"]),
     ],
     &agent(Role::Notification, &["notification"]),
     &[status(Role::Notification, &["orders/status"], &["status.conditions[type=CustomerNotified]"])],
@@ -160,7 +167,9 @@ const ORDERED: &[&str] = &[
 ];
 
 /// What only one role may do, whatever else the table gives: people pin with `spec.driverName`, they do not bind.
-pub const RESERVED: &[(&str, &str, Role)] = &[("create", "orders/binding", Role::Dispatch)];
+/// And positions as phones bring them in are the tracking agent's alone.
+pub const RESERVED: &[(&str, &str, Role)] =
+    &[("create", "orders/binding", Role::Dispatch), ("get", "internal", Role::Tracking)];
 
 /// The lines of a role.
 pub(super) fn of(role: Role) -> impl Iterator<Item = &'static Rule> {

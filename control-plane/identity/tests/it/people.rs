@@ -4,6 +4,8 @@
 mod fixture;
 #[path = "people/links.rs"]
 mod links;
+#[path = "people/pairing.rs"]
+mod pairing;
 #[path = "people/second_factor.rs"]
 mod second_factor;
 #[path = "people/sessions.rs"]

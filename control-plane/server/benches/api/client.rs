@@ -28,7 +28,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// A connection, used by one caller at a time.
 pub(crate) struct Client {
     sender: SendRequest<Full<Bytes>>,
-    access: Access,
+    /// As whom it asks, and whom.
+    pub(crate) access: Access,
 }
 
 impl Client {

@@ -1,9 +1,10 @@
 //! A server with a data directory and a database of its own, and what they cost.
 
 use std::{
-    fs,
+    fs::{self, DirBuilder},
     io::{BufRead, BufReader},
     net::SocketAddr,
+    os::unix::fs::DirBuilderExt,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -49,10 +50,19 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(kind: Kind) -> Result<Self> {
+        Self::start_with(kind, "").await
+    }
+
+    /// The same with further callers, as lines of `tokens.csv`.
+    pub(crate) async fn start_with(kind: Kind, callers: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let database = (kind == Kind::Postgres).then(|| PostgresServer::start(&[]));
         let program = env!("CARGO_BIN_EXE_dropmate-control-plane");
         let data_dir = dir.path().join("data");
+        if !callers.is_empty() {
+            DirBuilder::new().mode(0o700).create(&data_dir)?;
+            fs::write(data_dir.join("tokens.csv"), callers)?;
+        }
         let mut command = Command::new(program);
         command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         // All load comes from one caller.
@@ -61,6 +71,7 @@ impl Server {
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;
             dropmate_identity::Identity::migrate_postgres(database.url()).await?;
+            dropmate_ingest::Ingest::migrate_postgres(database.url()).await?;
             command.args(["--database-url", database.url()]);
         }
         let mut child =

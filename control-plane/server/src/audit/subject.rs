@@ -86,11 +86,12 @@ impl Seen<'_> {
             ["v1", "users" | "keys" | "audit", ..]
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
             | ["v1", "namespaces", _, "members", _, "invitation"]
+            | ["v1", "namespaces", _, "drivers", _, "pairing"]
             | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
             | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
-            ["v1", "auth", ..] => !reads,
+            ["v1", "auth", ..] | ["v1", "pair"] => !reads,
             _ => false,
         };
         let tenant = |info: &ResourceInfo| info.namespace.as_deref().is_none_or(|name| name != SYSTEM_NAMESPACE);
@@ -132,6 +133,7 @@ impl Seen<'_> {
         let resource = match parts[..] {
             ["v1", "auth", what, ..] => format!("auth/{}", named(what)),
             ["v1", what, ..] => named(what),
+            ["ingest", ..] => "ingest".to_owned(),
             _ => String::new(),
         };
         Subject { verb, resource, ..Subject::default() }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The fields of a body that have not been read yet.
-pub(super) struct Fields {
+pub(crate) struct Fields {
     left: Map<String, Value>,
     /// Those that have been asked for.
     known: Vec<&'static str>,
@@ -19,7 +19,7 @@ pub(super) struct Fields {
 
 impl Fields {
     /// Reads a JSON object. Other media types are refused: what a form on somebody's page can send must not log in.
-    pub(super) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Self> {
+    pub(crate) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Self> {
         if bytes.len() > SMALL_BODY_MAX {
             return Err(ApiError::too_large(SMALL_BODY_MAX));
         }
@@ -37,12 +37,12 @@ impl Fields {
     }
 
     /// A text that must be there.
-    pub(super) fn text(&mut self, name: &'static str) -> Result<String> {
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<String> {
         self.optional_text(name)?.ok_or_else(|| ApiError::invalid_field(name, "is missing"))
     }
 
     /// A text that may be there.
-    pub(super) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>> {
+    pub(crate) fn optional_text(&mut self, name: &'static str) -> Result<Option<String>> {
         self.known.push(name);
         match self.left.remove(name) {
             None | Some(Value::Null) => Ok(None),
@@ -52,7 +52,7 @@ impl Fields {
     }
 
     /// Refuses what nobody has asked for.
-    pub(super) fn end(self) -> Result<()> {
+    pub(crate) fn end(self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
         Err(ApiError::invalid_field(
             unknown,

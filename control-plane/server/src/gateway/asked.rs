@@ -3,6 +3,7 @@
 use axum::extract::{MatchedPath, Request};
 use http::Method;
 
+use super::phone;
 use crate::{
     caller::{Admission, Caller},
     error::ApiError,
@@ -28,6 +29,8 @@ pub(super) struct Asked {
     pub(super) watch: bool,
     /// Whether anybody may ask, without a token.
     pub(super) public: bool,
+    /// Whether a tracker app asks, which has its token in the path.
+    pub(super) phone: bool,
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
@@ -43,7 +46,8 @@ const PUBLIC: [&str; 7] = [
 ];
 
 /// What anybody may do: show who they are, or give up a session.
-const DOORS: [&str; 6] = [
+const DOORS: [&str; 7] = [
+    "/v1/pair",
     "/v1/auth/login",
     "/v1/auth/refresh",
     "/v1/auth/logout",
@@ -56,7 +60,9 @@ impl Asked {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let info = ResourceInfo::of(request.method(), request.uri());
-        let surface = if path == "/v1" || path.starts_with("/v1/") { Surface::Tasks } else { Surface::Resources };
+        let phone = phone::asks(request);
+        let task = path == "/v1" || path.starts_with("/v1/") || phone;
+        let surface = if task { Surface::Tasks } else { Surface::Resources };
         let route = match (&info, request.extensions().get::<MatchedPath>()) {
             (Some(info), _) if surface == Surface::Resources => info.template(),
             (_, Some(matched)) => matched.as_str().to_owned(),
@@ -65,7 +71,7 @@ impl Asked {
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
-        Self { info, route, surface, watch, public }
+        Self { info, route, surface, watch, public, phone }
     }
 
     /// `list`, `get`, … or the method in lower case.

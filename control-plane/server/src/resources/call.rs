@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dropmate_api::{
-    registry::Kind,
+    registry::{self, Kind},
     roles::{Grant, Permit},
 };
 use dropmate_store::{Actor, Key};
@@ -47,7 +47,48 @@ pub(crate) struct Call {
     pub(crate) actor: Actor,
 }
 
+/// What a client program calls itself, as the revision keeps it.
+pub(crate) fn client(headers: &HeaderMap) -> String {
+    // Only visible ASCII comes through `to_str`, so that it can be cut anywhere.
+    let mut client = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("").to_owned();
+    client.truncate(MAX_CLIENT_BYTES);
+    client
+}
+
 impl Call {
+    /// A call about an order that comes from the task API, which has seen to it that the caller may.
+    pub(crate) fn about_order(
+        state: &AppState,
+        caller: &Caller,
+        actor: &Actor,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Self> {
+        let kind = registry::by_resource(dropmate_api::GROUP, dropmate_api::VERSION, "orders")
+            .ok_or_else(|| ApiError::internal("no kind Order"))?;
+        let (namespace, name) = (Some(namespace.to_owned()), Some(name.to_owned()));
+        let info = ResourceInfo {
+            verb: "create",
+            group: kind.group.to_owned(),
+            version: kind.version.to_owned(),
+            resource: kind.plural.to_owned(),
+            subresource: "progress".to_owned(),
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
+        Ok(Self {
+            state: state.clone(),
+            target: Target { kind, namespace, name, subresource: Some("progress".to_owned()) },
+            query: Query::default(),
+            headers: HeaderMap::new(),
+            caller: caller.clone(),
+            grants: Arc::from([]),
+            info,
+            permit: Permit::default(),
+            actor: actor.clone(),
+        })
+    }
+
     /// The kind.
     pub(crate) fn kind(&self) -> &'static Kind {
         self.target.kind
@@ -88,9 +129,7 @@ impl FromRequestParts<AppState> for Call {
         let Admission { grants, info, permit } =
             parts.extensions.get::<Admission>().cloned().ok_or_else(|| ApiError::unauthorized().into_response())?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        let mut client = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("").to_owned();
-        client.truncate(MAX_CLIENT_BYTES);
-        let actor = Actor { user: caller.user.clone(), client, request_id };
+        let actor = Actor { user: caller.user.clone(), client: client(&parts.headers), request_id };
         Ok(Self {
             state: state.clone(),
             target,

@@ -12,7 +12,7 @@ use dropmate_api::{
     Order, SYSTEM_NAMESPACE,
     order::{
         binding::{self, BindError, Bound, UnbindError},
-        progress::{self, ReportError},
+        progress::{self, Applied, ReportError},
     },
     registry::{Part, WriteContext},
     subresource::{Binding, Fence, Report, Unbinding},
@@ -125,29 +125,64 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
         return Err(refused(&call, "create", "progress", why));
     }
     let fence = if by_dispatch { Some(require_fence(&call, "Report", report.fence.as_ref())?) } else { None };
+    match take(&call, &report, fence, None, options).await {
+        Ok(applied) => Ok(Json(applied.answer()).into_response()),
+        Err(NotTaken::Illegal(error, _)) => Err(report_error(&call, &error)),
+        Err(NotTaken::Busy) => Err(ApiError::modified(call.kind(), call.name())),
+        Err(NotTaken::Refused(error)) => Err(error),
+    }
+}
+
+/// Why a report was not taken in.
+pub(crate) enum NotTaken {
+    /// By the order as it was then.
+    Illegal(ReportError, Box<Order>),
+    /// Others were faster each time: the same report may be taken in later.
+    Busy,
+    /// By the server.
+    Refused(ApiError),
+}
+
+impl From<ApiError> for NotTaken {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// Takes in a report. `whose` is the driver to whom only their own orders are there.
+pub(crate) async fn take(
+    call: &Call,
+    report: &Report,
+    fence: Option<&Fence>,
+    whose: Option<&str>,
+    options: WriteOptions,
+) -> Result<Applied, NotTaken> {
     for _ in 0..MAX_ATTEMPTS {
         let current = call.read().await?;
         let order = typed(&current)?;
+        if whose.is_some_and(|driver| !binding::concerns(&order, driver)) {
+            return Err(ApiError::not_found(call.kind(), call.name()).into());
+        }
         // A stale leader hears that it is one, whatever else is wrong with what it wants.
         let guards = match fence {
             Some(fence) => call.fence_guards(fence).await?,
             None => Vec::new(),
         };
-        if !progress::is_known(&order, &report) {
-            proofs::check(&call.state, &order, &report).await?;
+        if !progress::is_known(&order, report) {
+            proofs::check(&call.state, &order, report).await?;
         }
-        let applied = progress::report(&order, &report, call.state.clock.business_now())
-            .map_err(|error| report_error(&call, &error))?;
+        let applied = progress::report(&order, report, call.state.clock.business_now())
+            .map_err(|error| NotTaken::Illegal(error, Box::new(order.clone())))?;
         if applied.order == order {
-            return Ok(Json(applied.answer()).into_response());
+            return Ok(applied);
         }
         match call.write_facts(&current, &applied.order, guards, options).await? {
-            Outcome::Written => return Ok(Json(applied.answer()).into_response()),
-            Outcome::Guard(_) => return Err(fenced(&call)),
+            Outcome::Written => return Ok(applied),
+            Outcome::Guard(_) => return Err(fenced(call).into()),
             Outcome::Lost => {}
         }
     }
-    Err(ApiError::modified(call.kind(), call.name()))
+    Err(NotTaken::Busy)
 }
 
 enum Outcome {
@@ -322,6 +357,7 @@ fn report_error(call: &Call, error: &ReportError) -> ApiError {
             call.invalid_body("Report", cause("FieldValueInvalid", message.as_str(), field))
         }
         ReportError::ProofMissing { .. } => call.invalid_body("Report", cause("FieldValueRequired", text, "proof")),
+        ReportError::NoOffer { .. } => conflict(call, "NoOffer", &text),
         ReportError::OtherDriver { .. } => ApiError::forbidden(call.kind(), call.name(), &text),
     }
 }

@@ -176,7 +176,7 @@ fn answer_offer(status: &mut OrderStatus, report: &Report, answer: OfferState) -
     let driver = report.driver.as_deref().unwrap_or_default();
     let open = status.offers.iter_mut().find(|o| o.driver == driver && o.state == OfferState::Open);
     let Some(offer) = open else {
-        return Err(invalid("driver", format!("Invalid value: {driver:?}: has no open offer")));
+        return Err(ReportError::NoOffer { driver: driver.to_owned() });
     };
     if answer == OfferState::Accepted && report.occurred_at > offer.deadline {
         return Err(invalid("occurredAt", format!("Invalid value: {}: after the deadline", report.occurred_at)));
