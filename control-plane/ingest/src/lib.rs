@@ -4,10 +4,22 @@
 
 #![warn(missing_docs)]
 
+mod incidents;
+mod pins;
+mod proofs;
+mod unavailable;
+
 use std::{path::Path, sync::Arc};
 
 use dropmate_sql::{Db, OpenError, Plan, Schema};
 use jiff::Timestamp;
+
+pub use crate::{
+    incidents::{Incident, IncidentFilter},
+    pins::{PIN_TRIES_MAX, PinTry, SealedPin},
+    proofs::ProofRow,
+    unavailable::Unavailable,
+};
 
 static SCHEMA: Schema = Schema {
     name: "ingest",

@@ -17,7 +17,9 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
+use crate::{
+    archive, audit, auth, gateway::no_such_task, history, identity, incidents, me, pins, proofs, state::AppState,
+};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -55,6 +57,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
         .route("/clock", get(clock))
         .route("/me", get(me::me))
+        .route("/me/proofs", post(proofs::upload))
+        .route("/me/incidents", post(incidents::report))
         .route("/auth/login", post(auth::login))
         .route("/auth/refresh", post(auth::refresh))
         .route("/auth/logout", post(auth::logout))
@@ -74,6 +78,10 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/members/{name}/invitation", post(auth::invite))
         .route("/keys/rotate", post(identity::keys::rotate))
         .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
+        .route("/namespaces/{namespace}/proofs/{id}", get(proofs::show))
+        .route("/namespaces/{namespace}/orders/{name}/pin", get(pins::show).post(pins::renew))
+        .route("/namespaces/{namespace}/incidents", get(incidents::list))
+        .route("/namespaces/{namespace}/incidents/{id}/resolve", post(incidents::resolve))
         .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
         .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))

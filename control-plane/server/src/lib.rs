@@ -25,6 +25,7 @@ mod garbage;
 mod gateway;
 mod history;
 mod identity;
+mod incidents;
 mod kubeconfig;
 mod limits;
 mod me;
@@ -37,6 +38,7 @@ mod object;
 mod openapi;
 mod options;
 mod patch;
+mod pins;
 mod proofs;
 mod protobuf;
 mod request_info;
@@ -79,6 +81,7 @@ use crate::{
     limits::RateLimits,
     members::Directory,
     metrics::Metrics,
+    proofs::Proofs,
     state::AppState,
     tokens::Tokens,
 };
@@ -106,7 +109,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        let kept = Kept { store, identity: None, ingest: None, live: Live::memory() };
+        let kept = Kept { store, identity: None, ingest: None, proofs: None, live: Live::memory() };
         Self::over(kept, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
     }
 
@@ -120,6 +123,7 @@ impl ControlPlane {
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let system = config.clock.clone();
         let ingest = edge.ingest(&config, Arc::new(move || system.system_now())).await?;
+        let proofs = Some(edge.proofs(&config, &ingest).await?);
         let system = config.clock.clone();
         let outside = Edge::outside(&config, Arc::new(move || system.system_now()))?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
@@ -128,7 +132,7 @@ impl ControlPlane {
         let authenticator = Authenticator::new(tokens, Some(jwts));
         let limits = RateLimits::new(config.rates);
         let edge = Some(Arc::new(edge));
-        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), live: Live::memory() };
+        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), proofs, live: Live::memory() };
         let mut plane = Self::over(kept, config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
         Ok(plane)
@@ -141,7 +145,7 @@ impl ControlPlane {
         limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
-        let Kept { store, identity, ingest, live } = kept;
+        let Kept { store, identity, ingest, proofs, live } = kept;
         let metrics = Metrics::new();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
@@ -154,6 +158,7 @@ impl ControlPlane {
             store,
             identity,
             ingest,
+            proofs,
             live,
             authenticator,
             members,
@@ -244,6 +249,8 @@ impl ControlPlane {
         // Also when this future is dropped: what it spawned must not outlive it.
         let _ends = self.state.shutdown.clone().drop_guard();
         tokio::spawn(auth::sweep(self.state.clone()));
+        tokio::spawn(proofs::sweep(self.state.clone()));
+        tokio::spawn(incidents::run(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();
@@ -278,6 +285,7 @@ struct Kept {
     store: Store,
     identity: Option<Identity>,
     ingest: Option<Ingest>,
+    proofs: Option<Proofs>,
     live: Live,
 }
 

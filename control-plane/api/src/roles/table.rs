@@ -50,11 +50,12 @@ const fn agent(role: Role, lease: &'static [&'static str]) -> [Rule; 6] {
 }
 
 /// What members see of their own namespace, with what happened in it.
-const fn onlooker(role: Role) -> [Rule; 3] {
+const fn onlooker(role: Role) -> [Rule; 4] {
     [
         rule(role, OURS, EVERY_STATE, READ),
         rule(role, EVENTS, &["events"], READ),
         rule(role, CORE, &["namespaces"], &["get"]),
+        rule(role, &[TASKS], &["proofs", "incidents"], READ),
     ]
 }
 
@@ -83,7 +84,8 @@ pub const TABLE: &[&[Rule]] = &[
     &[
         rule(Role::Manager, OURS, &["*/"], ALL),
         rule(Role::Manager, OURS, &["orders/binding"], &["delete"]),
-        rule(Role::Manager, OURS, &["orders/progress", "members/invitation"], &["create"]),
+        rule(Role::Manager, OURS, &["orders/progress", "members/invitation", "incidents/resolve"], &["create"]),
+        rule(Role::Manager, OURS, &["orders/pin"], &["get", "create"]),
         rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts/token"], &["create"]),
@@ -96,7 +98,7 @@ pub const TABLE: &[&[Rule]] = &[
     &[
         rule(Role::Dispatcher, OURS, &["orders"], WRITE),
         rule(Role::Dispatcher, OURS, &["orders/binding"], &["delete"]),
-        rule(Role::Dispatcher, OURS, &["orders/progress"], &["create"]),
+        rule(Role::Dispatcher, OURS, &["orders/progress", "incidents/resolve"], &["create"]),
         Rule { fields: Some(&["spec.suspended"]), ..rule(Role::Dispatcher, OURS, &["drivers"], &["update", "patch"]) },
     ],
     &onlooker(Role::Viewer),
@@ -104,6 +106,7 @@ pub const TABLE: &[&[Rule]] = &[
     &[
         own(Role::Driver, OURS, &["orders", "orders/status", "drivers", "drivers/status"], READ),
         rule(Role::Driver, CORE, &["namespaces"], &["get"]),
+        own(Role::Driver, &[TASKS], &["proofs"], &["get"]),
     ],
     &[
         own(Role::Customer, OURS, &["orders", "orders/status"], READ),

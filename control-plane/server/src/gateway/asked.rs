@@ -28,6 +28,8 @@ pub(super) struct Asked {
     pub(super) watch: bool,
     /// Whether anybody may ask, without a token.
     pub(super) public: bool,
+    /// Whether the body may be a picture.
+    pub(super) upload: bool,
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
@@ -52,6 +54,9 @@ const DOORS: [&str; 6] = [
     "/v1/auth/reset",
 ];
 
+/// Where phones send pictures.
+const UPLOAD: &str = "/v1/me/proofs";
+
 impl Asked {
     pub(super) fn of(request: &Request) -> Self {
         let path = request.uri().path();
@@ -65,7 +70,8 @@ impl Asked {
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
-        Self { info, route, surface, watch, public }
+        let upload = path == UPLOAD && *request.method() == Method::POST;
+        Self { info, route, surface, watch, public, upload }
     }
 
     /// `list`, `get`, … or the method in lower case.

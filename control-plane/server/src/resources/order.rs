@@ -32,7 +32,7 @@ use crate::{
     error::{ApiError, Result},
     object::cause,
     options::{self, WriteOptions},
-    proofs,
+    proofs::{self, Giver},
 };
 
 /// The account of the dispatch agent.
@@ -134,7 +134,7 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
             None => Vec::new(),
         };
         if !progress::is_known(&order, &report) {
-            proofs::check(&call.state, &order, &report).await?;
+            proofs::check(&call.state, &order, &report, Giver::Office).await?;
         }
         let applied = progress::report(&order, &report, call.state.clock.business_now())
             .map_err(|error| report_error(&call, &error))?;
