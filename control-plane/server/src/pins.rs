@@ -19,7 +19,6 @@ use dropmate_store::{At, Key};
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 use crate::{
     error::{ApiError, Result},

@@ -23,7 +23,6 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Giver<'a> {
     /// That driver of the order's namespace, through `/v1/me`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "drivers report through /v1/me/events"))]
     Driver(&'a str),
     /// Whoever may use `/progress`.
     Office,
