@@ -258,6 +258,10 @@ class Outbox {
   }
 
   async dismiss(id) {
+    // With its pictures, which nothing else shows.
+    const item = (await this.store.all()).find((held) => held.id === id);
+    const proofs = (item && item.body && item.body.proof) || [];
+    for (const proof of proofs) if (proof.upload) await this.store.remove(proof.upload);
     await this.store.remove(id);
     this.changed();
   }

@@ -38,6 +38,7 @@ mod object;
 mod openapi;
 mod options;
 mod patch;
+mod phone;
 mod pins;
 mod proofs;
 mod protobuf;
@@ -215,6 +216,7 @@ impl ControlPlane {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
+            .merge(phone::routes())
             .merge(admin::tasks(self.state.clone()));
         Gateway {
             authentication,

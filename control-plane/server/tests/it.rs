@@ -60,6 +60,8 @@ mod orders;
 mod outside;
 #[path = "it/owners.rs"]
 mod owners;
+#[path = "it/phone.rs"]
+mod phone;
 #[path = "it/pins.rs"]
 mod pins;
 #[path = "it/process.rs"]

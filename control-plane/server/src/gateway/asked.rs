@@ -34,7 +34,7 @@ pub(super) struct Asked {
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
 /// And with which keys tokens are checked.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 11] = [
     "/livez",
     "/readyz",
     "/healthz",
@@ -42,6 +42,11 @@ const PUBLIC: [&str; 7] = [
     "/version/",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
+    // The drivers' page: it holds nothing until its phone has been paired.
+    "/d",
+    "/d/phone.css",
+    "/d/phone.js",
+    "/d/phone-worker.js",
 ];
 
 /// What anybody may do: show who they are, or give up a session.

@@ -67,6 +67,8 @@ impl ProofStore {
             .with_access_key_id(&config.access_key_id)
             .with_secret_access_key(&config.secret_access_key)
             .with_client_options(client)
+            // Not every server that speaks S3 knows how to delete many; we delete few.
+            .with_disable_bulk_delete(true)
             .with_retry(retry);
         if let Some(endpoint) = &config.endpoint {
             // Whoever names a server without TLS has it beside them.
@@ -149,3 +151,7 @@ fn slow() -> ApiError {
     tracing::warn!(seconds = DEADLINE.as_secs(), "the store of proofs does not answer in time");
     ApiError::unavailable("the store of proofs does not answer in time; try again")
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
