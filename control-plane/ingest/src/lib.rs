@@ -5,6 +5,8 @@
 #![warn(missing_docs)]
 
 mod incidents;
+#[cfg(test)]
+mod kept_tests;
 mod pins;
 mod proofs;
 mod unavailable;

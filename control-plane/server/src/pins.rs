@@ -40,6 +40,12 @@ pub(crate) fn is_pin(text: &str) -> bool {
     text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether the order asks for one.
+pub(crate) fn is_asked(order: &Order) -> bool {
+    let mut asked = order.spec.proof.iter().flat_map(|policy| policy.pickup.iter().chain(&policy.dropoff));
+    asked.any(|proof| *proof == ProofType::Pin)
+}
+
 /// `GET /v1/namespaces/{namespace}/orders/{name}/pin` → `{pin}`.
 pub(crate) async fn show(State(state): State<AppState>, Path((namespace, name)): Path<(String, String)>) -> Response {
     let answer = async {
@@ -182,8 +188,7 @@ async fn order_with_pin(state: &AppState, namespace: &str, name: &str) -> Result
     let (held, _) = state.store.get(&key, At::Latest).await?;
     let held = held.ok_or_else(|| ApiError::not_found(kind, name))?;
     let order: Order = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
-    let asked = order.spec.proof.iter().flat_map(|policy| policy.pickup.iter().chain(&policy.dropoff));
-    if asked.into_iter().any(|proof| *proof == ProofType::Pin) {
+    if is_asked(&order) {
         return Ok(order);
     }
     Err(ApiError::no_such(format!("the pin of {name:?} not found: spec.proof of the order asks for none")))

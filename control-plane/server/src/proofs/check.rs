@@ -6,7 +6,7 @@
 
 use dropmate_api::{
     Order,
-    order::{Item, ProofType, progress},
+    order::{ProofType, progress},
     subresource::{ProofGiven, Report},
 };
 use dropmate_ingest::ProofRow;
@@ -52,9 +52,7 @@ pub(crate) async fn check(state: &AppState, order: &Order, report: &Report, give
     let mut pin = None;
     for (index, proof) in given.iter().enumerate() {
         let wrong = |why: String| refused(order, index, &why);
-        match need(proof, &order.spec.items, order.metadata.name.as_deref().unwrap_or_default(), giver)
-            .map_err(wrong)?
-        {
+        match need(proof, order, giver).map_err(wrong)? {
             Need::Nothing => {}
             Need::Picture(id) => {
                 let held = proofs.ingest.proof(namespace, id).await?;
@@ -70,12 +68,7 @@ pub(crate) async fn check(state: &AppState, order: &Order, report: &Report, give
     }
 }
 
-fn need<'a>(
-    proof: &'a ProofGiven,
-    items: &[Item],
-    order: &str,
-    giver: Giver<'_>,
-) -> std::result::Result<Need<'a>, String> {
+fn need<'a>(proof: &'a ProofGiven, order: &Order, giver: Giver<'_>) -> std::result::Result<Need<'a>, String> {
     let driver = matches!(giver, Giver::Driver(_));
     let reference = proof.reference.as_deref().unwrap_or_default();
     match proof.type_ {
@@ -84,22 +77,24 @@ fn need<'a>(
         ProofType::Photo | ProofType::Signature if driver => {
             Err(format!("Invalid value: {reference:?}: must be the id of a picture sent to /v1/me/proofs"))
         }
+        // Without one asked for, there is none that it could be.
+        ProofType::Pin if !pins::is_asked(order) => Ok(Need::Nothing),
         ProofType::Pin if pins::is_pin(reference) => Ok(Need::Pin(reference)),
         // The value is not repeated: it may be most of the PIN.
         ProofType::Pin if driver => Err("Invalid value: must be the six digits that the recipient has".to_owned()),
-        ProofType::Barcode if driver => barcode(reference, items, order).map(|()| Need::Nothing),
+        ProofType::Barcode if driver => barcode(reference, order).map(|()| Need::Nothing),
         ProofType::Photo | ProofType::Signature | ProofType::Pin | ProofType::Barcode => Ok(Need::Nothing),
     }
 }
 
 /// A barcode is the shop's number of an item or the order's name, where items have numbers; else whatever is on the box.
-fn barcode(code: &str, items: &[Item], order: &str) -> std::result::Result<(), String> {
-    let mut known =
-        items.iter().filter_map(|item| item.reference.as_deref()).filter(|known| !known.is_empty()).peekable();
+fn barcode(code: &str, order: &Order) -> std::result::Result<(), String> {
+    let numbers = order.spec.items.iter().filter_map(|item| item.reference.as_deref());
+    let mut known = numbers.filter(|known| !known.is_empty()).peekable();
     if code.is_empty() {
         return Err("Required value: what the code says".to_owned());
     }
-    if known.peek().is_none() || code == order || known.any(|known| known == code) {
+    if known.peek().is_none() || order.metadata.name.as_deref() == Some(code) || known.any(|known| known == code) {
         return Ok(());
     }
     Err(format!("Invalid value: {code:?}: is the code of none of the order's items"))
@@ -141,14 +136,24 @@ mod tests {
 
     const SAM: Giver<'static> = Giver::Driver("sam");
 
-    fn items(references: &[&str]) -> Vec<Item> {
-        let item = |reference: &&str| json!({"name": "x", "quantity": 1, "reference": reference});
-        references.iter().map(|reference| serde_json::from_value(item(reference)).unwrap()).collect()
+    fn order(numbers: &[&str], asked: &[&str]) -> Order {
+        let item = |number: &&str| json!({"name": "x", "quantity": 1, "reference": number});
+        serde_json::from_value(json!({
+            "apiVersion": "dropmate.dev/v1", "kind": "Order", "metadata": {"name": "o1", "uid": "uid"},
+            "spec": {
+                "pickup": {"address": "a", "location": {"latitude": 1.0, "longitude": 1.0}},
+                "dropoff": {"address": "a", "location": {"latitude": 1.0, "longitude": 1.0}},
+                "recipient": {"name": "Ada"},
+                "items": numbers.iter().map(item).collect::<Vec<_>>(),
+                "proof": {"dropoff": asked},
+            },
+        }))
+        .unwrap()
     }
 
-    fn needed(type_: ProofType, reference: &str, giver: Giver<'_>, numbers: &[&str]) -> String {
+    fn needed(type_: ProofType, reference: &str, giver: Giver<'_>, order: &Order) -> String {
         let proof = ProofGiven { type_, reference: Some(reference.to_owned()) };
-        match need(&proof, &items(numbers), "o1", giver) {
+        match need(&proof, order, giver) {
             Ok(Need::Nothing) => "nothing".to_owned(),
             Ok(Need::Picture(id)) => format!("picture {id}"),
             Ok(Need::Pin(digits)) => format!("pin {digits}"),
@@ -175,12 +180,17 @@ mod tests {
         #[case] giver: Giver<'_>,
         #[case] expected: &str,
     ) {
-        assert_eq!(needed(type_, reference, giver, &[]), expected);
+        assert_eq!(needed(type_, reference, giver, &order(&[], &["pin"])), expected);
+    }
+
+    #[test]
+    fn a_pin_that_nobody_asked_for_is_not_tried() {
+        assert_eq!(needed(ProofType::Pin, "123456", SAM, &order(&[], &["photo"])), "nothing");
     }
 
     #[test]
     fn where_items_have_numbers_a_barcode_is_one_of_them_or_the_orders_name() {
-        let scanned = |code| needed(ProofType::Barcode, code, SAM, &["978-1", "978-2"]);
+        let scanned = |code| needed(ProofType::Barcode, code, SAM, &order(&["978-1", "978-2"], &[]));
         assert_eq!([scanned("978-2"), scanned("o1"), scanned("978-3")], ["nothing", "nothing", "refused"]);
     }
 
@@ -213,15 +223,6 @@ mod tests {
         #[case] giver: Giver<'_>,
         #[case] good: bool,
     ) {
-        let order: Order = serde_json::from_value(json!({
-            "apiVersion": "dropmate.dev/v1", "kind": "Order", "metadata": {"name": "o1", "uid": "uid"},
-            "spec": {
-                "pickup": {"address": "a", "location": {"latitude": 1.0, "longitude": 1.0}},
-                "dropoff": {"address": "a", "location": {"latitude": 1.0, "longitude": 1.0}},
-                "recipient": {"name": "Ada"},
-            },
-        }))
-        .unwrap();
-        assert_eq!(is_of(held.as_ref(), &order, ProofType::Photo, giver).is_ok(), good);
+        assert_eq!(is_of(held.as_ref(), &order(&[], &[]), ProofType::Photo, giver).is_ok(), good);
     }
 }

@@ -14,6 +14,8 @@ const PIXELS_MAX: u64 = 40_000_000;
 pub(super) const UNPACKED_MAX: u64 = 160 * 1024 * 1024;
 /// What a decoder may take in all, with what it holds beside the pixels: profiles, a progressive picture's coefficients.
 const DECODER_MAX: u64 = 3 * UNPACKED_MAX;
+/// Of a progressive JPEG all coefficients are held until its last pass: two bytes for each of three colours, beside the pixel.
+const PROGRESSIVE_PIXEL_BYTES: u64 = 9;
 /// The longer side of what is kept: a house number and a label can be read, and nobody waits for it on a bad line.
 const SIDE_MAX: u32 = 2_560;
 /// Of the JPEG that is kept.
@@ -51,8 +53,8 @@ pub(super) enum Refused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Measured {
     format: ImageFormat,
-    /// Bytes that its pixels will take.
-    pub(super) unpacked: u64,
+    /// Bytes that it will take while it is unpacked.
+    pub(super) room: u64,
 }
 
 /// A picture of ours.
@@ -78,7 +80,9 @@ pub(super) fn measure(bytes: &[u8]) -> Result<Measured, Refused> {
     if pixels > PIXELS_MAX || unpacked > UNPACKED_MAX {
         return Err(Refused::Large { width, height });
     }
-    Ok(Measured { format, unpacked })
+    let progressive = format == ImageFormat::Jpeg && is_progressive(bytes);
+    let room = if progressive { pixels * PROGRESSIVE_PIXEL_BYTES } else { unpacked };
+    Ok(Measured { format, room })
 }
 
 /// Unpacks a picture that was measured, and makes ours of it.
@@ -108,6 +112,29 @@ fn decoder(bytes: &[u8], format: ImageFormat) -> Result<impl ImageDecoder + '_, 
     limits.max_alloc = Some(DECODER_MAX);
     reader.limits(limits);
     reader.into_decoder().map_err(|_| Refused::Broken)
+}
+
+/// Whether the frame of a JPEG says that it comes in several passes.
+fn is_progressive(jpeg: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some([0xff, marker, high, low]) = jpeg.get(at..at + 4) {
+        match marker {
+            // Frames, of which these come in passes.
+            0xc2 | 0xc6 | 0xca | 0xce => return true,
+            // Tables that are numbered like frames.
+            0xc4 | 0xc8 | 0xcc => {}
+            0xc0..=0xcf | 0xda => return false,
+            // Padding.
+            0xff => {
+                at += 1;
+                continue;
+            }
+            _ => {}
+        }
+        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+    }
+    // What cannot be told is taken for the worse.
+    true
 }
 
 /// As on paper: where a picture is transparent, it is white.
@@ -232,7 +259,19 @@ mod tests {
         assert_eq!(measure(&head(8_000, 5_001)), Err(Refused::Large { width: 8_000, height: 5_001 }));
         let all = u32::try_from(i32::MAX).unwrap();
         assert!(measure(&head(all, all)).is_err());
-        assert_eq!(measure(&head(8_000, 5_000)).map(|measured| measured.unpacked), Ok(40_000_000));
+        assert_eq!(measure(&head(8_000, 5_000)).map(|measured| measured.room), Ok(40_000_000));
+    }
+
+    #[test]
+    fn a_picture_in_passes_is_told_by_its_frame() {
+        let plain = with_exif(&encoded(&two_halves(), ImageFormat::Jpeg));
+        assert!(!is_progressive(&plain));
+        let frame = plain.windows(2).position(|marker| marker == [0xff, 0xc0]).unwrap();
+        let mut in_passes = plain.clone();
+        in_passes[frame + 1] = 0xc2;
+        assert!(is_progressive(&in_passes));
+        assert!(is_progressive(&plain[..20]), "cut off");
+        assert_eq!(measure(&plain).unwrap().room, 64 * 32 * 3);
     }
 
     #[test]

@@ -25,7 +25,7 @@ const UNIT: u64 = 1024 * 1024;
 pub(super) struct Room {
     waiting: Arc<Semaphore>,
     turns: Arc<Semaphore>,
-    /// All pictures at work together take no more than the largest alone.
+    /// All pictures at work together take no more than the largest alone: 160 MiB, or 360 MB of one in passes.
     pixels: Arc<Semaphore>,
 }
 
@@ -58,7 +58,8 @@ impl Room {
         let turn = self.turns.clone().acquire_owned().await.map_err(ApiError::internal)?;
         let measured = tokio::task::spawn_blocking(move || picture::measure(&file));
         let measured = measured.await.map_err(ApiError::internal)?.map_err(refused)?;
-        let units = measured.unpacked.div_ceil(UNIT) as u32;
+        // One that takes more than all the room has it to itself.
+        let units = measured.room.min(UNPACKED_MAX).div_ceil(UNIT) as u32;
         let pixels = self.pixels.clone().acquire_many_owned(units).await.map_err(ApiError::internal)?;
         Ok((measured, [turn, pixels]))
     }
