@@ -151,6 +151,9 @@ impl ControlPlane {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
+        if let Some(proofs) = &proofs {
+            proofs.register(&mut registry);
+        }
         let shutdown = CancellationToken::new();
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());

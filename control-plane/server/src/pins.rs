@@ -112,17 +112,14 @@ impl<'a> Keeper<'a> {
     /// The order's PIN, made now if there is none.
     async fn pin(&self, order: &Order) -> Result<String> {
         let uid = uid(order);
-        let held = match self.ingest.pin(uid).await? {
-            Some(held) => held,
-            None => {
-                let sealed = self.seal(uid, &made()?)?;
-                let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
-                // Of two that are made at once, one is kept.
-                self.ingest.put_pin(namespace, name(order), uid, &sealed, false).await?
-            }
-        };
-        let SealedPin { sealed, .. } = held;
-        self.open(uid, &sealed)
+        if let Some(SealedPin { sealed, .. }) = self.ingest.pin(uid).await? {
+            return self.open(uid, &sealed);
+        }
+        let sealed = self.seal(uid, &made()?)?;
+        let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
+        // Of two that are made at once, one is kept.
+        let kept = self.ingest.put_pin(namespace, name(order), uid, &sealed, false).await?;
+        self.open(uid, &kept.sealed)
     }
 
     fn seal(&self, uid: &str, pin: &str) -> Result<Vec<u8>> {

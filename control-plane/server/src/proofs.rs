@@ -3,6 +3,7 @@
 //! A picture's bytes lie in a store of files, what is known of it in the schema `ingest`.
 
 mod check;
+mod metrics;
 mod picture;
 mod room;
 mod show;
@@ -12,8 +13,8 @@ mod upload;
 
 use axum::response::Response;
 use dropmate_ingest::{Ingest, Unavailable};
+use prometheus_client::registry::Registry;
 
-use self::room::Room;
 pub(crate) use self::{
     check::{Giver, check},
     show::show,
@@ -21,6 +22,7 @@ pub(crate) use self::{
     sweep::run as sweep,
     upload::{FILE_BYTES_MAX, FORM_BYTES_MAX, ProvenOrder, my_order, upload},
 };
+use self::{metrics::Metrics, room::Room};
 use crate::{
     error::{ApiError, Result},
     gateway::{Surface, refused},
@@ -36,11 +38,16 @@ pub(crate) struct Proofs {
     store: ProofStore,
     ingest: Ingest,
     room: Room,
+    metrics: Metrics,
 }
 
 impl Proofs {
     pub(crate) fn new(store: ProofStore, ingest: Ingest) -> Self {
-        Self { store, ingest, room: Room::new() }
+        Self { store, ingest, room: Room::new(), metrics: Metrics::default() }
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
     }
 
     /// Those of this control plane; in memory there are none.

@@ -41,16 +41,16 @@ enum Need<'a> {
 
 /// Whether the proofs that a report names are good. A report that the order remembers is not asked about again.
 pub(crate) async fn check(state: &AppState, order: &Order, report: &Report, giver: Giver<'_>) -> Result<()> {
-    let given = report.proof.as_deref().unwrap_or_default();
+    let shown = report.proof.as_deref().unwrap_or_default();
     // In memory nothing is held, and so nothing can be checked.
-    let Some(proofs) = state.proofs.as_ref().filter(|_| !given.is_empty()) else { return Ok(()) };
+    let Some(proofs) = state.proofs.as_ref().filter(|_| !shown.is_empty()) else { return Ok(()) };
     // What is refused anyway is not looked at: a PIN is tried only where the report would be taken.
     if progress::report(order, report, state.clock.business_now()).is_err() {
         return Ok(());
     }
     let namespace = order.metadata.namespace.as_deref().unwrap_or_default();
     let mut pin = None;
-    for (index, proof) in given.iter().enumerate() {
+    for (index, proof) in shown.iter().enumerate() {
         let wrong = |why: String| refused(order, index, &why);
         match need(proof, order, giver).map_err(wrong)? {
             Need::Nothing => {}
@@ -72,7 +72,6 @@ fn need<'a>(proof: &'a ProofGiven, order: &Order, giver: Giver<'_>) -> std::resu
     let driver = matches!(giver, Giver::Driver(_));
     let reference = proof.reference.as_deref().unwrap_or_default();
     match proof.type_ {
-        ProofType::None => Ok(Need::Nothing),
         ProofType::Photo | ProofType::Signature if reference.starts_with(ID_PREFIX) => Ok(Need::Picture(reference)),
         ProofType::Photo | ProofType::Signature if driver => {
             Err(format!("Invalid value: {reference:?}: must be the id of a picture sent to /v1/me/proofs"))
@@ -83,7 +82,9 @@ fn need<'a>(proof: &'a ProofGiven, order: &Order, giver: Giver<'_>) -> std::resu
         // The value is not repeated: it may be most of the PIN.
         ProofType::Pin if driver => Err("Invalid value: must be the six digits that the recipient has".to_owned()),
         ProofType::Barcode if driver => barcode(reference, order).map(|()| Need::Nothing),
-        ProofType::Photo | ProofType::Signature | ProofType::Pin | ProofType::Barcode => Ok(Need::Nothing),
+        ProofType::Photo | ProofType::Signature | ProofType::Pin | ProofType::Barcode | ProofType::None => {
+            Ok(Need::Nothing)
+        }
     }
 }
 

@@ -51,13 +51,13 @@ impl Room {
             drop((held, waiting));
             picture
         };
-        tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?.map_err(refused)
+        tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)?.map_err(|why| refused(&why))
     }
 
     async fn turn(&self, file: Bytes) -> Result<(Measured, [OwnedSemaphorePermit; 2])> {
         let turn = self.turns.clone().acquire_owned().await.map_err(ApiError::internal)?;
         let measured = tokio::task::spawn_blocking(move || picture::measure(&file));
-        let measured = measured.await.map_err(ApiError::internal)?.map_err(refused)?;
+        let measured = measured.await.map_err(ApiError::internal)?.map_err(|why| refused(&why))?;
         // One that takes more than all the room has it to itself.
         let units = measured.room.min(UNPACKED_MAX).div_ceil(UNIT) as u32;
         let pixels = self.pixels.clone().acquire_many_owned(units).await.map_err(ApiError::internal)?;
@@ -65,7 +65,7 @@ impl Room {
     }
 }
 
-fn refused(why: Refused) -> ApiError {
+fn refused(why: &Refused) -> ApiError {
     match why {
         Refused::Kind => ApiError::unsupported_media_type(&["image/jpeg", "image/png", "image/webp"]),
         Refused::Broken | Refused::Large { .. } => ApiError::invalid_field("file", &why.to_string()),

@@ -93,7 +93,7 @@ impl ProofStore {
         let reading = async { self.objects.get(&path).await?.bytes().await };
         match tokio::time::timeout(DEADLINE, reading).await {
             Ok(Err(object_store::Error::NotFound { .. })) => Ok(None),
-            Ok(outcome) => outcome.map(Some).map_err(away),
+            Ok(outcome) => outcome.map(Some).map_err(|error| away(&error)),
             Err(_) => Err(slow()),
         }
     }
@@ -102,7 +102,7 @@ impl ProofStore {
     pub(super) async fn delete(&self, path: &Path) -> Result<()> {
         match tokio::time::timeout(DEADLINE, self.objects.delete(path)).await {
             Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => Ok(()),
-            Ok(Err(error)) => Err(away(error)),
+            Ok(Err(error)) => Err(away(&error)),
             Err(_) => Err(slow()),
         }
     }
@@ -113,7 +113,7 @@ impl ProofStore {
     }
 
     async fn within<T>(&self, op: impl Future<Output = object_store::Result<T>>) -> Result<T> {
-        tokio::time::timeout(DEADLINE, op).await.map_err(|_| slow())?.map_err(away)
+        tokio::time::timeout(DEADLINE, op).await.map_err(|_| slow())?.map_err(|error| away(&error))
     }
 
     /// In 256 folders, as a folder of a hundred thousand files is nobody's friend.
@@ -132,7 +132,7 @@ impl Pages {
         let Some(found) = tokio::time::timeout(DEADLINE, self.0.next()).await.map_err(|_| slow())? else {
             return Ok(None);
         };
-        let found = found.into_iter().collect::<object_store::Result<Vec<_>>>().map_err(away)?;
+        let found = found.into_iter().collect::<object_store::Result<Vec<_>>>().map_err(|error| away(&error))?;
         let stored = found.into_iter().filter_map(|meta| {
             let id = meta.location.filename()?.to_owned();
             let written_at = Timestamp::from_microsecond(meta.last_modified.timestamp_micros()).ok()?;
@@ -142,8 +142,8 @@ impl Pages {
     }
 }
 
-fn away(error: object_store::Error) -> ApiError {
-    tracing::warn!(error = &error as &dyn std::error::Error, "the store of proofs does not do as it was told");
+fn away(error: &object_store::Error) -> ApiError {
+    tracing::warn!(error = error as &dyn std::error::Error, "the store of proofs does not do as it was told");
     ApiError::unavailable("the store of proofs is not available; try again")
 }
 

@@ -49,6 +49,7 @@ async fn sweep(proofs: &Proofs, now: Timestamp) -> Result<u64> {
         let named: BTreeSet<String> = proofs.ingest.proofs_named(&ids).await?.into_iter().collect();
         for file in old.iter().filter(|file| !named.contains(&file.id)) {
             proofs.store.delete(&file.path).await?;
+            proofs.metrics.swept.inc();
             gone += 1;
         }
     }

@@ -54,7 +54,8 @@ pub(crate) async fn upload(State(state): State<AppState>, me: Me, mut request: R
         DefaultBodyLimit::disable().apply(&mut request);
         let form = read(request).await?;
         let order = my_order(&state, &me, "order", &form.order).await?;
-        let id = take(&state, proofs, &me, form, &order).await?;
+        let id = take(&state, proofs, &me, form, &order).await;
+        let id = id.inspect_err(|refusal| proofs.metrics.not_kept(refusal.code().as_u16()))?;
         Ok((StatusCode::CREATED, Json(json!({"id": id}))).into_response())
     };
     told(answer.await)
@@ -91,7 +92,11 @@ async fn take(state: &AppState, proofs: &Proofs, me: &Me, form: Form, order: &Pr
     // The file first: whatever a row names is there. A file without a row is swept.
     proofs.store.put(&row.id, picture.bytes.into()).await?;
     // Of two that came at once, one is kept.
-    same(&proofs.ingest.add_proof(&row).await?, &row)
+    let kept = proofs.ingest.add_proof(&row).await?;
+    if kept.id == row.id {
+        proofs.metrics.kept(row.bytes);
+    }
+    same(&kept, &row)
 }
 
 /// The id of the proof that is kept under the phone's name for it, if it is the one that was sent.
@@ -127,11 +132,11 @@ async fn read(request: Request) -> Result<Form> {
     let media = |_| ApiError::unsupported_media_type(&["multipart/form-data"]);
     let mut parts = Multipart::from_request(request, &()).await.map_err(media)?;
     let (mut order, mut type_, mut client_event_id, mut file) = (None, None, None, None);
-    while let Some(part) = parts.next_field().await.map_err(broken)? {
+    while let Some(part) = parts.next_field().await.map_err(|error| broken(&error))? {
         let name = part.name().unwrap_or_default().to_owned();
         let text = match name.as_str() {
             "file" => {
-                let bytes = part.bytes().await.map_err(broken)?;
+                let bytes = part.bytes().await.map_err(|error| broken(&error))?;
                 if bytes.len() > FILE_BYTES_MAX {
                     return Err(ApiError::too_large(FILE_BYTES_MAX));
                 }
@@ -149,7 +154,7 @@ async fn read(request: Request) -> Result<Form> {
                 return Err(ApiError::invalid_field(&other, why));
             }
         };
-        let value = part.text().await.map_err(broken)?;
+        let value = part.text().await.map_err(|error| broken(&error))?;
         if value.chars().count() > TEXT_CHARS_MAX {
             return Err(ApiError::invalid_field(&name, &format!("has more than {TEXT_CHARS_MAX} characters")));
         }
@@ -173,6 +178,6 @@ async fn read(request: Request) -> Result<Form> {
     Ok(Form { order: order.ok_or_else(|| missing("order"))?, purpose, client_event_id, file })
 }
 
-fn broken(error: MultipartError) -> ApiError {
+fn broken(error: &MultipartError) -> ApiError {
     ApiError::bad_request(format!("the form cannot be read: {}", error.body_text()))
 }

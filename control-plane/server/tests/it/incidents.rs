@@ -47,8 +47,8 @@ async fn an_incident_shows_on_its_order_until_the_last_one_is_resolved() {
     assert_eq!((text(&resolved["resolvedBy"]), &resolved["open"]), ("dispatcher@acme.test", &json!(false)));
     assert_eq!(dispatcher.post(&resolve(&first), &Value::Null).await.ok(), resolved, "again");
     assert_eq!(conditions(&shop, "sams").await, [("True".to_owned(), "Accident".to_owned())]);
-    assert_eq!(ids(&shop, "open=true").await, [second.clone()]);
-    assert_eq!(ids(&shop, "open=false").await, [first.clone()]);
+    assert_eq!(ids(&shop, "open=true").await, [second.as_str()]);
+    assert_eq!(ids(&shop, "open=false").await, [first.as_str()]);
     shop.of_acme("manager").post(&resolve(&second), &Value::Null).await.ok();
     assert_eq!(conditions(&shop, "sams").await, [("False".to_owned(), "Resolved".to_owned())]);
 

@@ -54,7 +54,7 @@ async fn anybody_gets_the_page_and_its_files_and_they_name_nothing_from_elsewher
             assert!(!text.contains(never), "{link} holds {never}");
         }
     }
-    let inline = Regex::new(r#"<script>|<style|style=|\son[a-z]+="#).unwrap();
+    let inline = Regex::new(r"<script>|<style|style=|\son[a-z]+=").unwrap();
     assert!(!inline.is_match(&page), "the policy forbids what stands in the page itself: {page}");
     let worker = get("/d/phone-worker.js").await.unwrap();
     assert_eq!(worker.headers()["service-worker-allowed"], "/d");

@@ -89,6 +89,9 @@ impl Shop {
     }
 }
 
+/// Bytes of the largest file.
+const MOST: usize = 10 * 1024 * 1024;
+
 pub(crate) const BOUNDARY: &str = "0123456789";
 
 /// A form as browsers send it.
@@ -195,7 +198,6 @@ async fn a_hostile_upload_is_answered_and_nothing_is_kept() {
     };
     // The largest file, and a byte more: a picture with something behind it.
     let padded = |bytes: usize| [jpeg.clone(), vec![0; bytes - jpeg.len()]].concat();
-    const MOST: usize = 10 * 1024 * 1024;
     assert_eq!(sent(padded(MOST + 1)).await, 413);
     assert_eq!(sent(padded(MOST + 100 * 1024)).await, 413, "by the gateway");
     assert_eq!(sent(b"GIF89a".to_vec()).await, 415);
@@ -226,6 +228,9 @@ async fn a_hostile_upload_is_answered_and_nothing_is_kept() {
     assert_eq!(sent(padded(MOST)).await, 201, "at the limit");
     let files = shop.server.dir.path().join("proofs");
     assert_eq!(count(&files), 1, "one file was kept");
+    let metrics = shop.server.metrics().await;
+    assert!(metrics.contains("dropmate_proofs_received_total{outcome=\"kept\"} 1"), "{metrics}");
+    assert!(metrics.contains("dropmate_proofs_received_total{outcome=\"refused\"} 3"), "{metrics}");
 }
 
 fn count(folder: &std::path::Path) -> usize {
