@@ -240,6 +240,7 @@ class Outbox {
   async add(item) {
     const last = (await this.store.all()).reduce((most, held) => Math.max(most, held.order), 0);
     await this.store.put({ ...item, driver: this.session.driver, order: last + 1 });
+    this.more = true;
     this.changed();
   }
 
@@ -268,12 +269,24 @@ class Outbox {
 
   /// Sends what waits, as far as it goes; true if nothing is left to send. One at a time.
   flush() {
-    this.flushing = this.flushing || this.send().finally(() => { this.flushing = null; });
+    const run = async () => {
+      let all;
+      do {
+        this.more = false;
+        all = await this.send();
+        // What came meanwhile goes as well.
+      } while (all && this.more);
+      return all;
+    };
+    this.flushing = this.flushing || run().finally(() => { this.flushing = null; });
     return this.flushing;
   }
 
   async send() {
-    for (const item of await this.pending('availability')) {
+    // The last word counts.
+    const wanted = await this.pending('availability');
+    for (const item of wanted.slice(0, -1)) await this.store.remove(item.id);
+    for (const item of wanted.slice(-1)) {
       const answer = await this.session.call('PUT', '/v1/me/availability', item.body);
       if (!(await this.settled(item, answer))) return false;
     }
@@ -648,7 +661,7 @@ class Page {
     const choose = async (availability) => {
       this.availability = availability;
       localStorage.setItem('dropmate.availability', availability);
-      await this.outbox.add({ id: 'availability', kind: 'availability', body: { availability } });
+      await this.outbox.add({ id: newId(), kind: 'availability', body: { availability } });
       this.follow();
       await this.draw();
       this.sync();

@@ -1,95 +1,9 @@
-// The queue, the session and the steps of the drivers' page, against a small server that keeps to the contract of
-// `/v1/me…` and can lose requests, lose answers and end sessions. Run by `cargo test` (tests/it/phone.rs).
+// The queue, the session and the steps of the drivers' page, against a small server. Run by `cargo test` (tests/it/phone.rs).
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
 const { MemoryStore, NoNetwork, Ended, Outbox, Session, TEXT, Track, businessTime, metres, stopsAfter, text } = require('../../assets/phone.js');
-
-// ------------------------------------------------------------------------------------------------------- the small server
-
-const LEGAL = {
-  Assigned: ['depart', 'arrive', 'pickUp'], EnRouteToPickup: ['arrive', 'pickUp'], AtPickup: ['pickUp', 'fail'],
-  OutForDelivery: ['depart', 'arrive', 'deliver', 'fail'], AtDropoff: ['deliver', 'fail'], Delivered: [], AttemptFailed: [],
-};
-const PIN = '471108';
-
-class Server {
-  constructor() {
-    Object.assign(this, { phase: 'Assigned', applied: [], proofs: new Map(), incidents: new Map(), positions: [], calls: [], fault: () => null });
-    Object.assign(this, { code: 'c0de', refresh: 'r1', access: 'a1', refreshes: 0, availability: null });
-  }
-
-  /// Like `fetch`. A fault is `'lost'` (it never came), `'unanswered'` (it was done, nobody heard) or a status.
-  fetch = async (path, { method, headers, body }) => {
-    const call = { method, path, body: body instanceof FormData ? body : body && JSON.parse(body) };
-    this.calls.push(call);
-    const fault = this.fault(call);
-    if (fault === 'lost') throw new TypeError('no network');
-    const [status, answer] = typeof fault === 'number' ? [fault, { detail: 'a fault' }] : this.answer(call, headers);
-    if (fault === 'unanswered') throw new TypeError('no network');
-    return { status, headers: new Map([['etag', '"1"']]), text: async () => JSON.stringify(answer) };
-  };
-
-  granted() {
-    return { accessToken: this.access, refreshToken: this.refresh, tokenType: 'Bearer', expiresIn: 900 };
-  }
-
-  answer({ method, path, body }, headers) {
-    if (path === '/v1/pair') {
-      if (body.code !== this.code) return [410, { detail: 'gone' }];
-      this.code = null;
-      return [200, { ...this.granted(), namespace: 'acme', driver: 'sam', server: 'https://x' }];
-    }
-    if (path === '/v1/auth/refresh') {
-      if (body.refreshToken !== this.refresh) return [401, {}];
-      this.refreshes += 1;
-      this.refresh = 'r' + (this.refreshes + 1);
-      this.access = 'a' + (this.refreshes + 1);
-      return [200, this.granted()];
-    }
-    if (headers.authorization !== 'Bearer ' + this.access) return [401, {}];
-    switch (method + ' ' + path) {
-      case 'PUT /v1/me/availability':
-        this.availability = body.availability;
-        return [200, body];
-      case 'GET /v1/me/route':
-        return [200, { stops: [] }];
-      case 'POST /v1/me/positions':
-        if (body.positions.length > 1000) return [413, {}];
-        this.positions.push(...body.positions);
-        return [200, { accepted: body.positions.length, duplicate: 0, rejected: 0 }];
-      case 'POST /v1/me/incidents':
-        this.incidents.set(body.clientEventId, body);
-        return [201, { id: 'inc_' + this.incidents.size }];
-      case 'POST /v1/me/proofs': {
-        const id = body.get('clientEventId');
-        if (!this.proofs.has(id)) this.proofs.set(id, 'prf_' + (this.proofs.size + 1));
-        return [201, { id: this.proofs.get(id) }];
-      }
-      case 'POST /v1/me/events':
-        if (body.reports.length > 500) return [413, {}];
-        return [200, { results: body.reports.map((report) => this.take(report)) }];
-      default:
-        return [404, {}];
-    }
-  }
-
-  take(report) {
-    const result = (outcome, status, detail) => ({ clientEventId: report.clientEventId, outcome, status, phase: this.phase, legalNext: LEGAL[this.phase], detail });
-    const known = this.applied.find((held) => held.clientEventId === report.clientEventId);
-    if (known) return result('replayed', 200);
-    if (!LEGAL[this.phase].includes(report.type)) return result('rejected', 409, report.type + ' cannot follow');
-    const proof = (type) => (report.proof || []).find((given) => given.type === type);
-    if (report.type === 'deliver') {
-      if (!proof('pin') || proof('pin').reference !== PIN) return result('rejected', 422, 'the PIN is wrong; tries that are left: 4');
-      if (!proof('photo') || ![...this.proofs.values()].includes(proof('photo').reference)) return result('rejected', 422, 'no such picture');
-    }
-    const next = { depart: this.phase === 'Assigned' ? 'EnRouteToPickup' : 'OutForDelivery', arrive: this.phase === 'OutForDelivery' ? 'AtDropoff' : 'AtPickup', pickUp: 'OutForDelivery', deliver: 'Delivered', fail: 'AttemptFailed' };
-    this.phase = next[report.type];
-    this.applied.push(report);
-    return result('applied', 200);
-  }
-}
+const { PIN, Server } = require('./server.js');
 
 function storage() {
   const held = new Map();
@@ -233,6 +147,23 @@ test('two flushes at once send once', async () => {
   await outbox.add(report('depart'));
   await Promise.all([outbox.flush(), outbox.flush(), outbox.flush()]);
   assert.equal(server.calls.filter((call) => call.path === '/v1/me/events').length, 1);
+});
+
+test('what is done while a batch is under way goes with the same flush', async () => {
+  const server = new Server();
+  const { outbox } = await paired(server);
+  await outbox.add({ id: 'availability', kind: 'availability', body: { availability: 'Available' } });
+  await outbox.add(report('depart'));
+  let calls = 0;
+  const say = (availability) => outbox.add({ id: availability, kind: 'availability', body: { availability } });
+  server.fault = (call) => {
+    calls += 1;
+    if (calls === 1) say('Offline').then(() => say('OnBreak'));
+    if (calls === 2) outbox.add(report('arrive'));
+    return null;
+  };
+  assert.equal(await outbox.flush(), true);
+  assert.deepEqual([server.phase, server.availability], ['AtPickup', 'OnBreak']);
 });
 
 test('an old token is renewed once, however many ask and in however many tabs', async () => {
