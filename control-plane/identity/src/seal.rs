@@ -7,6 +7,8 @@ use chacha20poly1305::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::{Error, Identity};
+
 /// Bytes of the sealing key.
 const KEY_BYTES: usize = 32;
 /// The first byte of what is sealed so: the form of the rest.
@@ -99,6 +101,18 @@ impl Sealer {
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>().ok_or_else(damaged)?;
         let payload = Payload { msg: sealed, aad: context.as_bytes() };
         self.cipher.decrypt(&XNonce::from(*nonce), payload).map_err(|_| damaged())
+    }
+}
+
+impl Identity {
+    /// Seals a value that another schema keeps. `context` says what it is, as of [`Sealer::seal`].
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(self.sealer().seal(context, plain)?)
+    }
+
+    /// Opens what was sealed under the same context.
+    pub fn open_sealed(&self, context: &str, sealed: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(self.sealer().open(context, sealed)?)
     }
 }
 

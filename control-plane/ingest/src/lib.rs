@@ -5,7 +5,13 @@
 #![warn(missing_docs)]
 
 mod fix;
+mod incidents;
+#[cfg(test)]
+mod kept_tests;
+mod pins;
 mod positions;
+mod proofs;
+mod unavailable;
 
 use std::{path::Path, sync::Arc};
 
@@ -15,7 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::{
     fix::{Detail, Fix, Senseless},
+    incidents::{Incident, IncidentFilter},
+    pins::{PIN_TRIES_MAX, PinTry, SealedPin},
     positions::{Counts, KeepError, Kept, PAGE_MAX, Page},
+    proofs::ProofRow,
+    unavailable::Unavailable,
 };
 
 static SCHEMA: Schema = Schema {

@@ -17,7 +17,10 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, auth, gateway::no_such_task, history, identity, ingest, me, state::AppState};
+use crate::{
+    archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, pins, proofs,
+    state::AppState,
+};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -62,6 +65,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/internal/positions", get(ingest::after))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
+        .route("/me/proofs", post(proofs::upload))
+        .route("/me/incidents", post(incidents::report))
         .route("/auth/login", post(auth::login))
         .route("/auth/refresh", post(auth::refresh))
         .route("/auth/logout", post(auth::logout))
@@ -82,6 +87,10 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/members/{name}/invitation", post(auth::invite))
         .route("/keys/rotate", post(identity::keys::rotate))
         .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
+        .route("/namespaces/{namespace}/proofs/{id}", get(proofs::show))
+        .route("/namespaces/{namespace}/orders/{name}/pin", get(pins::show).post(pins::renew))
+        .route("/namespaces/{namespace}/incidents", get(incidents::list))
+        .route("/namespaces/{namespace}/incidents/{id}/resolve", post(incidents::resolve))
         .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
         .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))

@@ -85,6 +85,9 @@ pub struct Args {
 
     #[command(flatten)]
     pub oidc: OidcArgs,
+
+    #[command(flatten)]
+    pub proofs: ProofArgs,
 }
 
 /// Flags of an outside issuer of tokens (OpenID Connect).
@@ -132,6 +135,108 @@ pub(crate) struct OidcConfig {
     pub(crate) audience: String,
     pub(crate) email_claim: String,
     pub(crate) ca: Option<PathBuf>,
+}
+
+/// Flags that say where proofs of delivery are kept.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ProofArgs {
+    /// Where photos and signatures are kept, the same for all replicas: a folder, or s3://BUCKET[/PREFIX] [default: proofs
+    /// in the data dir]
+    #[arg(long, env = "DROPMATE_PROOF_STORE", value_name = "FOLDER|URL")]
+    pub proof_store: Option<String>,
+
+    /// The server of an s3:// store, if it is not Amazon's
+    #[arg(long, env = "DROPMATE_S3_ENDPOINT", value_name = "URL")]
+    pub s3_endpoint: Option<String>,
+
+    /// The region of an s3:// store
+    #[arg(long, env = "DROPMATE_S3_REGION", value_name = "REGION", default_value = "us-east-1")]
+    pub s3_region: String,
+
+    /// Who we are to an s3:// store
+    #[arg(long, env = "DROPMATE_S3_ACCESS_KEY_ID", value_name = "ID")]
+    pub s3_access_key_id: Option<String>,
+
+    /// The secret of --s3-access-key-id
+    #[arg(long, env = "DROPMATE_S3_SECRET_ACCESS_KEY", value_name = "SECRET", hide_env_values = true)]
+    pub s3_secret_access_key: Option<String>,
+
+    /// A file that holds it
+    #[arg(long, env = "DROPMATE_S3_SECRET_ACCESS_KEY_FILE", value_name = "FILE")]
+    pub s3_secret_access_key_file: Option<PathBuf>,
+}
+
+impl ProofArgs {
+    fn checked(self) -> Result<ProofStoreConfig, ConfigError> {
+        // An empty environment variable is how Compose files say "not set".
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let Some(store) = given(self.proof_store) else { return Ok(ProofStoreConfig::DataDir) };
+        let Some(bucket) = store.strip_prefix("s3://") else {
+            let folder = store.strip_prefix("file://").unwrap_or(&store);
+            if folder.is_empty() || folder.contains("://") {
+                return Err(ConfigError::ProofStore(store));
+            }
+            return Ok(ProofStoreConfig::Folder(folder.into()));
+        };
+        let (bucket, prefix) = bucket.split_once('/').unwrap_or((bucket, ""));
+        if bucket.is_empty() {
+            return Err(ConfigError::ProofStore(store));
+        }
+        let endpoint = given(self.s3_endpoint);
+        if let Some(endpoint) =
+            endpoint.as_ref().filter(|url| !url.starts_with("https://") && !url.starts_with("http://"))
+        {
+            return Err(ConfigError::S3Endpoint(endpoint.clone()));
+        }
+        let file = self.s3_secret_access_key_file.filter(|file| !file.as_os_str().is_empty());
+        let secret_access_key = match (given(self.s3_secret_access_key), file) {
+            (Some(_), Some(_)) => return Err(ConfigError::TwoS3Secrets),
+            (Some(secret), None) => secret,
+            (None, Some(path)) => match std::fs::read_to_string(&path) {
+                Ok(text) => text.trim().to_owned(),
+                Err(source) => return Err(ConfigError::S3SecretFile { path, source }),
+            },
+            (None, None) => return Err(ConfigError::S3("--s3-secret-access-key")),
+        };
+        Ok(ProofStoreConfig::S3(S3Config {
+            bucket: bucket.to_owned(),
+            prefix: prefix.trim_matches('/').to_owned(),
+            endpoint,
+            region: self.s3_region,
+            access_key_id: given(self.s3_access_key_id).ok_or(ConfigError::S3("--s3-access-key-id"))?,
+            secret_access_key,
+        }))
+    }
+}
+
+/// Where proofs of delivery are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ProofStoreConfig {
+    /// `proofs` in the data dir.
+    DataDir,
+    /// A folder.
+    Folder(PathBuf),
+    /// A bucket.
+    S3(S3Config),
+}
+
+/// A bucket that speaks S3.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct S3Config {
+    pub(crate) bucket: String,
+    /// Below which everything is; may be empty.
+    pub(crate) prefix: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) region: String,
+    pub(crate) access_key_id: String,
+    pub(crate) secret_access_key: String,
+}
+
+/// Without the secret.
+impl std::fmt::Debug for S3Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Config").field("bucket", &self.bucket).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
 }
 
 /// Flags that say where objects are kept.
@@ -236,6 +341,27 @@ pub enum ConfigError {
     /// An outside issuer is named by two flags.
     #[error("{0}: is missing; an outside issuer needs --oidc-issuer and --oidc-audience")]
     Oidc(&'static str),
+    /// No place for proofs.
+    #[error("--proof-store: {0:?} is neither a folder nor of the form s3://BUCKET[/PREFIX]")]
+    ProofStore(String),
+    /// No server.
+    #[error("--s3-endpoint: {0:?} is not of the form https://HOST[:PORT]")]
+    S3Endpoint(String),
+    /// A bucket needs two flags.
+    #[error("{0}: is missing; --proof-store s3://… needs --s3-access-key-id and --s3-secret-access-key (or its file)")]
+    S3(&'static str),
+    /// Two secrets are named.
+    #[error("--s3-secret-access-key and --s3-secret-access-key-file are both given; leave one out")]
+    TwoS3Secrets,
+    /// The file cannot be read.
+    #[error("--s3-secret-access-key-file: cannot read {}", path.display())]
+    S3SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// How the server runs; made once from [`Args`], cannot be wrong.
@@ -254,6 +380,7 @@ pub struct Config {
     pub(crate) token_auth_file: Option<PathBuf>,
     pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) oidc: Option<OidcConfig>,
+    pub(crate) proofs: ProofStoreConfig,
     pub(crate) rates: Allowed,
     pub(crate) clock: Clock,
 }
@@ -333,6 +460,7 @@ impl Config {
             token_auth_file: args.token_auth_file,
             secrets_key_file: args.secrets_key_file.filter(|file| !file.as_os_str().is_empty()),
             oidc: args.oidc.checked()?,
+            proofs: args.proofs.checked()?,
             rates,
             clock,
         })
@@ -442,6 +570,14 @@ mod tests {
     #[case::path_in_url(&["--public-url", "https://example.com/dropmate"])]
     #[case::no_scheme(&["--public-url", "example.com"])]
     #[case::not_a_network(&["--trusted-proxies", "10.0.0.0/8,proxy"])]
+    #[case::no_store(&["--proof-store", "gs://bucket"])]
+    #[case::no_bucket(&["--proof-store", "s3:///proofs"])]
+    #[case::no_key_of_the_bucket(&["--proof-store", "s3://bucket", "--s3-access-key-id", "me"])]
+    #[case::two_secrets_of_the_bucket(&[
+        "--proof-store", "s3://bucket", "--s3-access-key-id", "me", "--s3-secret-access-key", "a",
+        "--s3-secret-access-key-file", "/nowhere",
+    ])]
+    #[case::not_an_endpoint(&["--proof-store", "s3://bucket", "--s3-endpoint", "minio:9000"])]
     #[case::not_a_name(&["--tls-san", "two words"])]
     fn senseless_flags_are_refused(#[case] flags: &[&str]) {
         assert!(config(flags).is_err());
@@ -462,6 +598,18 @@ mod tests {
         let config = config(&["--database-url-file", file.path().to_str().unwrap()]).unwrap();
         assert_eq!(config.database, Database::Postgres { url: "postgres://dropmate:hunter2@db/dropmate".to_owned() });
         assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_bucket_has_a_prefix_and_its_secret_is_never_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let file = file.path().to_str().unwrap();
+        let keys = ["--s3-access-key-id", "me", "--s3-secret-access-key-file", file];
+        let config = config(&[&["--proof-store", "s3://shop/dropmate/proofs/"], &keys[..]].concat()).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let ProofStoreConfig::S3(s3) = config.proofs else { panic!("a bucket") };
+        assert_eq!((&*s3.bucket, &*s3.prefix, &*s3.secret_access_key), ("shop", "dropmate/proofs", "hunter2"));
     }
 
     #[test]

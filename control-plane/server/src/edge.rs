@@ -16,10 +16,12 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, Database, PublicUrl},
+    args::{ADMIN_LISTEN_DEFAULT, AdminListen, Config, Database, ProofStoreConfig, PublicUrl},
     datadir::DataDir,
+    folder::Folder,
     kubeconfig,
     metrics::Metrics,
+    proofs::{ProofStore, Proofs},
     serve::{self, Limits, Port},
     tls::Tls,
     tokens::{self, Tokens},
@@ -33,6 +35,8 @@ pub(crate) const CONTROL_DB: &str = "control.db";
 pub(crate) const IDENTITY_DB: &str = "identity.db";
 /// The file of the schema `ingest` in a data dir.
 pub(crate) const INGEST_DB: &str = "ingest.db";
+/// The folder of proofs in a data dir.
+const PROOFS: &str = "proofs";
 /// The sealing key in a data dir, and in the folder that `bootstrap` fills.
 pub(crate) const SECRETS_KEY: &str = "secrets.key";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
@@ -142,6 +146,25 @@ impl Edge {
                 Ok(Ingest::postgres(url, now).await?)
             }
         }
+    }
+
+    /// Proofs of delivery: their files in this data dir, in another folder, or in a bucket.
+    pub(crate) async fn proofs(&self, config: &Config, ingest: &Ingest) -> anyhow::Result<Proofs> {
+        let installation = ingest.installation().await?;
+        let store = match &config.proofs {
+            ProofStoreConfig::DataDir => {
+                if matches!(config.database, Database::Postgres { .. }) {
+                    tracing::warn!(
+                        "proofs are kept in this replica's data dir, where other replicas do not find them; name a store \
+                         for all with --proof-store"
+                    );
+                }
+                ProofStore::folder(&self.dir.folder.folder(PROOFS), &installation)?
+            }
+            ProofStoreConfig::Folder(folder) => ProofStore::folder(&Folder::private(folder), &installation)?,
+            ProofStoreConfig::S3(s3) => ProofStore::s3(s3, &installation)?,
+        };
+        Ok(Proofs::new(store, ingest.clone()))
     }
 
     /// The sealing key. One that is named is there; the data dir's own is made on first start.

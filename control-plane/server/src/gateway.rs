@@ -80,6 +80,8 @@ pub(crate) struct Bounds {
     bodies: body::Budget,
     /// Of requests without a token: apart, so that whoever holds them up holds up nobody else.
     public_bodies: body::Budget,
+    /// Of pictures, which are larger: apart, so that they hold up nothing else.
+    uploads: body::Budget,
 }
 
 impl Bounds {
@@ -89,6 +91,7 @@ impl Bounds {
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
             bodies: body::Budget::new(),
             public_bodies: body::Budget::small(),
+            uploads: body::Budget::uploads(),
         }
     }
 }
@@ -136,7 +139,11 @@ impl Gateway {
         if let Some(admission) = &admission {
             parts.extensions.insert(admission.clone());
         }
-        let bodies = if record.asked.public { &self.bounds.public_bodies } else { &self.bounds.bodies };
+        let bodies = match &record.asked {
+            asked if asked.public => &self.bounds.public_bodies,
+            asked if asked.upload => &self.bounds.uploads,
+            _ => &self.bounds.bodies,
+        };
         let (body, _reserved) = body::read(&mut parts.headers, body, bodies).await?;
         let handler = AssertUnwindSafe(next.run(Request::from_parts(parts, Body::from(body)))).catch_unwind();
         let response = match tokio::time::timeout(REQUEST_DEADLINE, handler).await {

@@ -25,6 +25,7 @@ mod garbage;
 mod gateway;
 mod history;
 mod identity;
+mod incidents;
 mod ingest;
 mod kubeconfig;
 mod limits;
@@ -38,6 +39,8 @@ mod object;
 mod openapi;
 mod options;
 mod patch;
+mod phone;
+mod pins;
 mod proofs;
 mod protobuf;
 mod request_info;
@@ -80,6 +83,7 @@ use crate::{
     limits::RateLimits,
     members::Directory,
     metrics::Metrics,
+    proofs::Proofs,
     state::AppState,
     tokens::Tokens,
 };
@@ -107,7 +111,7 @@ impl ControlPlane {
     /// One over a store of the caller's, without a data dir, ports and tokens, for tests and simulation: ask
     /// [`in_process`](Self::in_process), and [`close`](Self::close) it.
     pub async fn over_store(store: Store, clock: Clock) -> Self {
-        let kept = Kept { store, identity: None, ingest: None, live: Live::memory() };
+        let kept = Kept { store, identity: None, ingest: None, proofs: None, live: Live::memory() };
         Self::over(kept, clock, Authenticator::new(Tokens::none(), None), RateLimits::none(), None).await
     }
 
@@ -121,6 +125,7 @@ impl ControlPlane {
         let identity = edge.identity(&config, Arc::new(move || system.system_now())).await?;
         let system = config.clock.clone();
         let ingest = edge.ingest(&config, Arc::new(move || system.system_now())).await?;
+        let proofs = Some(edge.proofs(&config, &ingest).await?);
         let system = config.clock.clone();
         let outside = Edge::outside(&config, Arc::new(move || system.system_now()))?;
         let tokens = edge.tokens(config.token_auth_file.as_deref())?;
@@ -129,7 +134,7 @@ impl ControlPlane {
         let authenticator = Authenticator::new(tokens, Some(jwts));
         let limits = RateLimits::new(config.rates);
         let edge = Some(Arc::new(edge));
-        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), live: Live::memory() };
+        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), proofs, live: Live::memory() };
         let mut plane = Self::over(kept, config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
         Ok(plane)
@@ -142,13 +147,16 @@ impl ControlPlane {
         limits: RateLimits,
         edge: Option<Arc<Edge>>,
     ) -> Self {
-        let Kept { store, identity, ingest, live } = kept;
+        let Kept { store, identity, ingest, proofs, live } = kept;
         let metrics = Metrics::new();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         store.metrics().register(&mut registry);
         let phones = ingest::Metrics::default();
         phones.register(&mut registry);
+        if let Some(proofs) = &proofs {
+            proofs.register(&mut registry);
+        }
         let shutdown = CancellationToken::new();
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
@@ -158,6 +166,7 @@ impl ControlPlane {
             identity,
             ingest,
             phones,
+            proofs,
             live,
             authenticator,
             members,
@@ -214,6 +223,7 @@ impl ControlPlane {
         let routes = router::routes(self.state.clone())
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
+            .merge(phone::routes())
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
@@ -253,6 +263,8 @@ impl ControlPlane {
         if let Some(ingest) = &self.state.ingest {
             tokio::spawn(ingest.clone().tidy(self.state.shutdown.clone()));
         }
+        tokio::spawn(proofs::sweep(self.state.clone()));
+        tokio::spawn(incidents::run(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         let ends = self.state.shutdown.clone();
@@ -287,6 +299,7 @@ struct Kept {
     store: Store,
     identity: Option<Identity>,
     ingest: Option<Ingest>,
+    proofs: Option<Proofs>,
     live: Live,
 }
 

@@ -102,6 +102,9 @@ async fn empty(state: &AppState, namespace: &str) -> Result<bool> {
             identity.unpair_all_of(namespace).await?;
             identity.delete_secrets_of(namespace).await?;
         }
+        if let Some(ingest) = &state.ingest {
+            ingest.forget_namespace(namespace).await?;
+        }
         return let_go(state, namespace, &actor).await;
     }
     tell(state, namespace, &remaining, &actor).await?;

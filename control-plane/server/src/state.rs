@@ -7,7 +7,7 @@ use dropmate_live::Live;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::Audit, authenticate::Authenticator, ingest, members::Directory};
+use crate::{audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct AppState {
     pub(crate) ingest: Option<Ingest>,
     /// What operators see of phones.
     pub(crate) phones: ingest::Metrics,
+    /// Proofs of delivery; `None` in memory.
+    pub(crate) proofs: Option<Proofs>,
     /// Hints about the present, shared between replicas where there is Redis.
     pub(crate) live: Live,
     /// Whether anybody may become a user (`--open-registration`).

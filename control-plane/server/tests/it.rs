@@ -36,6 +36,8 @@ mod history;
 mod hostile;
 #[path = "it/hostile_process.rs"]
 mod hostile_process;
+#[path = "it/incidents.rs"]
+mod incidents;
 #[path = "it/kubectl.rs"]
 mod kubectl;
 #[path = "it/kubectl_apply.rs"]
@@ -58,10 +60,16 @@ mod orders;
 mod outside;
 #[path = "it/owners.rs"]
 mod owners;
+#[path = "it/phone.rs"]
+mod phone;
 #[path = "it/phones.rs"]
 mod phones;
+#[path = "it/pins.rs"]
+mod pins;
 #[path = "it/process.rs"]
 mod process;
+#[path = "it/proofs.rs"]
+mod proofs;
 #[path = "it/replicas.rs"]
 mod replicas;
 #[path = "it/restart.rs"]

@@ -8,7 +8,8 @@ use crate::common::{Condition, ConditionStatus, set_condition};
 /// The condition types that only the server writes; a write to `/status` keeps the stored ones.
 pub const SERVER_CONDITIONS: [&str; 4] = ["Assigned", "Held", "ProofComplete", "IncidentOpen"];
 
-/// Recomputes the server's conditions in place. `IncidentOpen` has no source yet and stays as it is.
+/// Recomputes the server's conditions in place. `IncidentOpen` follows from incidents, which
+/// are kept elsewhere, and stays as it is.
 pub(super) fn refresh(order: &mut Order, now: Timestamp) {
     let generation = order.metadata.generation;
     let spec = &order.spec;

@@ -56,6 +56,7 @@ const fn onlooker(role: Role) -> [Rule; 4] {
         rule(role, OURS, &["drivers/position"], &["get"]),
         rule(role, EVENTS, &["events"], READ),
         rule(role, CORE, &["namespaces"], &["get"]),
+        rule(role, &[TASKS], &["proofs", "incidents"], READ),
     ]
 }
 
@@ -84,8 +85,9 @@ pub const TABLE: &[&[Rule]] = &[
     &[
         rule(Role::Manager, OURS, &["*/"], ALL),
         rule(Role::Manager, OURS, &["orders/binding"], &["delete"]),
-        rule(Role::Manager, OURS, &["orders/progress", "members/invitation"], &["create"]),
         rule(Role::Manager, OURS, &["drivers/pairing"], &["create", "delete"]),
+        rule(Role::Manager, OURS, &["orders/progress", "members/invitation", "incidents/resolve"], &["create"]),
+        rule(Role::Manager, OURS, &["orders/pin"], &["get", "create"]),
         rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts/token"], &["create"]),
@@ -98,8 +100,8 @@ pub const TABLE: &[&[Rule]] = &[
     &[
         rule(Role::Dispatcher, OURS, &["orders"], WRITE),
         rule(Role::Dispatcher, OURS, &["orders/binding"], &["delete"]),
-        rule(Role::Dispatcher, OURS, &["orders/progress"], &["create"]),
         rule(Role::Dispatcher, OURS, &["drivers/pairing"], &["create", "delete"]),
+        rule(Role::Dispatcher, OURS, &["orders/progress", "incidents/resolve"], &["create"]),
         Rule { fields: Some(&["spec.suspended"]), ..rule(Role::Dispatcher, OURS, &["drivers"], &["update", "patch"]) },
     ],
     &onlooker(Role::Viewer),
@@ -108,6 +110,7 @@ pub const TABLE: &[&[Rule]] = &[
         own(Role::Driver, OURS, &["orders", "orders/status", "drivers", "drivers/status"], READ),
         own(Role::Driver, OURS, &["drivers/position"], &["get"]),
         rule(Role::Driver, CORE, &["namespaces"], &["get"]),
+        own(Role::Driver, &[TASKS], &["proofs"], &["get"]),
     ],
     &[
         own(Role::Customer, OURS, &["orders", "orders/status"], READ),

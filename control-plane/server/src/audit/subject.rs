@@ -87,11 +87,14 @@ impl Seen<'_> {
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
             | ["v1", "namespaces", _, "members", _, "invitation"]
             | ["v1", "namespaces", _, "drivers", _, "pairing"]
+            | ["v1", "namespaces", _, "orders", _, "pin"]
             | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
             | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
             ["v1", "auth", ..] | ["v1", "pair"] => !reads,
+            // The operator is no party to a delivery.
+            ["v1", "namespaces", _, "proofs" | "incidents", ..] => self.caller == OPERATOR,
             _ => false,
         };
         let tenant = |info: &ResourceInfo| info.namespace.as_deref().is_none_or(|name| name != SYSTEM_NAMESPACE);
@@ -202,6 +205,23 @@ mod tests {
         200,
         false,
         Some("done create users/disable /a@b.c")
+    )]
+    #[case::pin(
+        Method::GET,
+        "/v1/namespaces/acme/orders/o1/pin",
+        "ada",
+        200,
+        false,
+        Some("read get orders.dropmate.dev/pin acme/o1")
+    )]
+    #[case::picture(Method::GET, "/v1/namespaces/acme/proofs/prf_1", "ada", 200, false, None)]
+    #[case::picture_by_the_operator(
+        Method::GET,
+        "/v1/namespaces/acme/proofs/prf_1",
+        "operator",
+        200,
+        false,
+        Some("read get proofs acme/prf_1")
     )]
     #[case::token(
         Method::POST,

@@ -31,11 +31,13 @@ pub(super) struct Asked {
     pub(super) public: bool,
     /// Whether a tracker app asks, which has its token in the path.
     pub(super) phone: bool,
+    /// Whether the body may be a picture.
+    pub(super) upload: bool,
 }
 
 /// What anybody may ask: whether the server lives, and what it is. Kubernetes tells everybody the same.
 /// And with which keys tokens are checked.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 11] = [
     "/livez",
     "/readyz",
     "/healthz",
@@ -43,6 +45,11 @@ const PUBLIC: [&str; 7] = [
     "/version/",
     "/.well-known/jwks.json",
     "/.well-known/openid-configuration",
+    // The drivers' page: it holds nothing until its phone has been paired.
+    "/d",
+    "/d/phone.css",
+    "/d/phone.js",
+    "/d/phone-worker.js",
 ];
 
 /// What anybody may do: show who they are, or give up a session.
@@ -55,6 +62,9 @@ const DOORS: [&str; 7] = [
     "/v1/auth/invitations/accept",
     "/v1/auth/reset",
 ];
+
+/// Where phones send pictures.
+const UPLOAD: &str = "/v1/me/proofs";
 
 impl Asked {
     pub(super) fn of(request: &Request) -> Self {
@@ -71,7 +81,8 @@ impl Asked {
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
-        Self { info, route, surface, watch, public, phone }
+        let upload = path == UPLOAD && *request.method() == Method::POST;
+        Self { info, route, surface, watch, public, phone, upload }
     }
 
     /// `list`, `get`, … or the method in lower case.

@@ -13,7 +13,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::error::ApiError;
+use crate::{
+    error::ApiError,
+    proofs::{FILE_BYTES_MAX, FORM_BYTES_MAX},
+};
 
 /// Bytes of a body, packed and unpacked: as in Kubernetes. More is a 413.
 const BODY_BYTES_MAX: usize = crate::body::MAX_BODY_BYTES;
@@ -35,6 +38,13 @@ pub(crate) const SMALL_BODY_MAX: usize = 64 * 1024;
 const SMALL_BODY_DEADLINE: Duration = Duration::from_secs(3);
 /// Memory for the bodies of all requests at once whose senders nobody knows: five hundred of the largest.
 const SMALL_BUDGET_BYTES: usize = 32 * 1024 * 1024;
+
+/// Bytes of a form with a picture.
+const UPLOAD_MAX: usize = FILE_BYTES_MAX + FORM_BYTES_MAX;
+/// How long it may take: 10 MiB at 100 KB a second, on a phone in a stairwell.
+const UPLOAD_DEADLINE: Duration = Duration::from_mins(2);
+/// Memory for all such forms at once, apart from other bodies: six of the largest, and dozens of what our page sends.
+const UPLOAD_BUDGET_BYTES: usize = 6 * UPLOAD_MAX;
 
 /// Memory for bodies. Clones share it.
 #[derive(Clone, Debug)]
@@ -61,6 +71,15 @@ impl Budget {
             room: Arc::new(Semaphore::new(SMALL_BUDGET_BYTES / BUDGET_UNIT)),
             each: SMALL_BODY_MAX,
             deadline: SMALL_BODY_DEADLINE,
+        }
+    }
+
+    /// For pictures that phones send.
+    pub(super) fn uploads() -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(UPLOAD_BUDGET_BYTES / BUDGET_UNIT)),
+            each: UPLOAD_MAX,
+            deadline: UPLOAD_DEADLINE,
         }
     }
 

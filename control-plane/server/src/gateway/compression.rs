@@ -1,6 +1,6 @@
 //! Packing answers.
 
-use http::Response;
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
 use http_body::Body;
 use tower_http::{
     CompressionLevel,
@@ -30,6 +30,11 @@ pub(super) struct Whole;
 
 impl Predicate for Whole {
     fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
+        // Pictures are packed already.
+        let head = response.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        if head.is_some_and(|media| media.starts_with(b"image/")) {
+            return false;
+        }
         let known = response.body().size_hint().exact();
         known.map_or_else(|| response.extensions().get::<Packable>().is_some(), packed_when_whole)
     }

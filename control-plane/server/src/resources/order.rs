@@ -32,7 +32,7 @@ use crate::{
     error::{ApiError, Result},
     object::cause,
     options::{self, WriteOptions},
-    proofs,
+    proofs::{self, Giver},
 };
 
 /// The account of the dispatch agent.
@@ -169,7 +169,8 @@ pub(crate) async fn take(
             None => Vec::new(),
         };
         if !progress::is_known(&order, report) {
-            proofs::check(&call.state, &order, report).await?;
+            let giver = whose.map_or(Giver::Office, Giver::Driver);
+            proofs::check(&call.state, &order, report, giver).await?;
         }
         let applied = progress::report(&order, report, call.state.clock.business_now())
             .map_err(|error| NotTaken::Illegal(error, Box::new(order.clone())))?;

@@ -2,7 +2,10 @@ use super::{
     super::fixtures::{Step, a_report, at, given, order, walk, way_to},
     *,
 };
-use crate::order::{Decision, OfferState, ProofPolicy, StopStatus};
+use crate::{
+    order::{Decision, OfferState, ProofPolicy, StopStatus},
+    subresource::ProofGiven,
+};
 
 fn pickup(order: &Order) -> StopStatus {
     order.status.clone().unwrap().stops.unwrap().pickup
@@ -96,6 +99,16 @@ fn a_late_report_of_what_is_known_already_is_refused() {
 fn a_new_driver_is_not_measured_by_the_clock_of_the_one_before() {
     let again = walk(&[way_to(Phase::EnRouteToPickup), vec![Step::Unbind, Step::Bind]].concat());
     assert_eq!(take(&again, &a_report(ReportType::Depart, 1)).phase(), Phase::EnRouteToPickup);
+}
+
+#[test]
+fn a_digest_does_not_tell_the_pin_and_still_tells_reports_apart() {
+    let with = |type_, reference: &str| {
+        let given = ProofGiven { type_, reference: Some(reference.to_owned()) };
+        digest(&Report { proof: Some(vec![given]), ..a_report(ReportType::Deliver, 30) })
+    };
+    assert_eq!(with(ProofType::Pin, "123456"), with(ProofType::Pin, "654321"));
+    assert_ne!(with(ProofType::Photo, "prf_1"), with(ProofType::Photo, "prf_2"));
 }
 
 #[test]
