@@ -16,6 +16,7 @@ use dropmate_identity::Identity;
 
 pub(crate) use self::{
     account::{change_password, confirm_totp, enrol_totp, remove_totp},
+    answer::{said, secret},
     door::{accept, login, logout, refresh, register, reset},
     invitation::invite,
     users::{disable, enable, end_sessions, list, remove_totp_of, reset_link, verify},

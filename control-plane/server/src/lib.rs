@@ -46,6 +46,7 @@ mod router;
 mod selector;
 mod serve;
 mod state;
+mod stream;
 mod table;
 mod target;
 mod tls;
@@ -80,6 +81,7 @@ use crate::{
     members::Directory,
     metrics::Metrics,
     state::AppState,
+    stream::{Origins, Streams},
     tokens::Tokens,
 };
 
@@ -126,11 +128,17 @@ impl ControlPlane {
         let (store_of, clock) = (store.clone(), config.clock.clone());
         let jwts = Jwts { identity: identity.clone(), outside, store: store_of, clock };
         let authenticator = Authenticator::new(tokens, Some(jwts));
-        let limits = RateLimits::new(config.rates);
+        let live = match &config.redis {
+            Some(url) => Live::redis(url).context("--redis-url")?,
+            None => Live::memory(),
+        };
+        let limits = RateLimits::new(config.rates).shared_by(live.clone());
+        let origins = Origins::of(&edge, config.public_url.as_ref(), config.allowed_origins);
         let edge = Some(Arc::new(edge));
-        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), live: Live::memory() };
+        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), live };
         let mut plane = Self::over(kept, config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
+        plane.state.streams.allow(origins);
         Ok(plane)
     }
 
@@ -150,6 +158,9 @@ impl ControlPlane {
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
+        live.register(&mut registry);
+        let streams = Streams::new(live.clone(), shutdown.clone());
+        streams.register(&mut registry);
         let state = AppState {
             store,
             identity,
@@ -158,6 +169,7 @@ impl ControlPlane {
             authenticator,
             members,
             audit,
+            streams,
             open_registration: false,
             clock,
             shutdown,
@@ -189,6 +201,11 @@ impl ControlPlane {
     /// The objects.
     pub fn store(&self) -> &Store {
         &self.state.store
+    }
+
+    /// The hints about the present.
+    pub fn live(&self) -> &Live {
+        &self.state.live
     }
 
     /// The API; authenticates by bearer token.
@@ -246,6 +263,7 @@ impl ControlPlane {
         tokio::spawn(auth::sweep(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
+        tokio::spawn(stream::forget_old_positions(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -7,7 +7,7 @@ use dropmate_live::Live;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::Audit, authenticate::Authenticator, members::Directory};
+use crate::{audit::Audit, authenticate::Authenticator, members::Directory, stream::Streams};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct AppState {
     pub(crate) ingest: Option<Ingest>,
     /// Hints about the present, shared between replicas where there is Redis.
     pub(crate) live: Live,
+    /// Who listens to what happens.
+    pub(crate) streams: Streams,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.

@@ -7,6 +7,7 @@ use crate::{
     caller::{Admission, Caller},
     error::ApiError,
     request_info::ResourceInfo,
+    stream,
 };
 use dropmate_api::roles::{self, Decision, Grant};
 
@@ -26,6 +27,8 @@ pub(super) struct Asked {
     pub(super) surface: Surface,
     /// Whether the answer goes on for as long as the client likes.
     pub(super) watch: bool,
+    /// Whether it is to become a live stream, which lasts longer than its answer.
+    pub(super) stream: bool,
     /// Whether anybody may ask, without a token.
     pub(super) public: bool,
 }
@@ -63,9 +66,10 @@ impl Asked {
             (_, None) => "unmatched".to_owned(),
         };
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
+        let stream = path == stream::PATH && *request.method() == Method::GET;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
-        Self { info, route, surface, watch, public }
+        Self { info, route, surface, watch, stream, public }
     }
 
     /// `list`, `get`, … or the method in lower case.
