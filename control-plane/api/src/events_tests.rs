@@ -93,9 +93,9 @@ fn a_change_is_called_by_its_name(#[case] before: Value, #[case] after: Value, #
 fn coming_changing_and_going_have_names_too() {
     let mut changed = order(json!({}));
     changed.spec.priority = 7;
-    let waiting = order(json!({}));
+    let (waiting, pending) = (order(json!({})), order(json!({"phase": "Pending", "releasedAt": null})));
     let of = |before, after| order_events(before, after).into_iter().map(|event| event.name).collect::<Vec<_>>();
-    assert_eq!(of(None, Some(&order(json!({"phase": "Pending", "releasedAt": null})))), ["order.created"]);
+    assert_eq!(of(None, Some(&pending)), ["order.created"]);
     assert_eq!(of(None, Some(&waiting)), ["order.created", "order.ready"]);
     assert_eq!(of(Some(&waiting), Some(&changed)), ["order.updated"]);
     assert_eq!(of(Some(&waiting), None), ["order.deleted"]);
