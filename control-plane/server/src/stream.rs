@@ -43,8 +43,9 @@ pub(crate) const PATH: &str = "/v1/stream";
 /// What is read from a client at once, and what is written to it: the library's own sizes cost 134 kB a connection.
 const READ_BYTES: usize = 4 * 1024;
 const WRITE_BYTES: usize = 2 * 1024;
-/// What waits to be written to a connection at most: one frame of a snapshot, with room.
-const WRITE_BYTES_MAX: usize = 1024 * 1024;
+/// What waits to be written to a connection at most: a frame is put there as a whole, and the largest order (a body of
+/// 3 MiB) must fit after what is still on its way. No memory is taken up before it is needed.
+const WRITE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The largest message from a client: it has nothing to say but that it is there.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 /// The longest `Origin` that is looked at.

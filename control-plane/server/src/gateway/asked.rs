@@ -66,7 +66,7 @@ impl Asked {
             (_, None) => "unmatched".to_owned(),
         };
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
-        let stream = path == stream::PATH && *request.method() == Method::GET;
+        let stream = path == stream::PATH;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
         Self { info, route, surface, watch, stream, public }

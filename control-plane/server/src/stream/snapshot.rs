@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 use super::{client::Sees, frames};
 use crate::error::Result;
 
-/// Orders looked at for one frame; and when a frame is full before: a phone takes it in one go.
+/// Orders read at once.
 const PAGE: usize = 100;
-const FRAME_BYTES: usize = 256 * 1024;
+/// When a frame is full: the library keeps the memory of the largest one for as long as the connection is open.
+const FRAME_BYTES: usize = 16 * 1024;
 /// Positions in one frame: some 150 bytes each.
-const PLACES: usize = 1_000;
+const PLACES: usize = 100;
 
 /// A walk over all orders at one revision.
 #[derive(Debug, Default)]

@@ -60,9 +60,11 @@ async fn limits_are_for_all_replicas_together_and_never_open() {
     assert!(passed(&[&a, &b], 80).await <= 60 - both + 8, "the own counts stay");
     redis.kill();
     let began = Instant::now();
+    // A rest, so that the own counts let some through: those that Redis would be asked about.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let away = passed(&[&a, &b], 120).await;
     let made_up_for = 2 * (began.elapsed().as_secs() as usize + 1);
-    assert!(away <= 30 + made_up_for, "{away} of 120 without Redis");
+    assert!((1..=made_up_for).contains(&away), "{away} of 120 without Redis in {:?}", began.elapsed());
     connected(&a, false).await;
     let metrics = a.metrics().await;
     assert!(metrics.contains("dropmate_live_redis_connected 0"), "{metrics}");
