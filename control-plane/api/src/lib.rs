@@ -12,6 +12,7 @@ pub mod crd;
 mod cross;
 pub mod depot;
 pub mod driver;
+pub mod events;
 pub mod member;
 pub mod order;
 pub mod policy;

@@ -19,6 +19,7 @@ mod secret;
 mod secrets;
 mod sessions;
 mod throttle;
+mod tickets;
 mod totp;
 mod users;
 
@@ -42,6 +43,7 @@ pub use crate::{
     seal::{SealError, Sealer},
     secrets::{SECRET_BYTES_MAX, SecretInfo},
     sessions::{ACCESS_SECONDS, Grant},
+    tickets::TICKET_SECONDS,
     totp::Enrolment,
     users::{PAGE_MAX, User, UserPage, normalized_email},
 };

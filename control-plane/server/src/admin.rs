@@ -19,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, pins, proofs,
-    state::AppState,
+    state::AppState, stream,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -100,6 +100,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
         .route("/audit", get(audit::of_everything))
         .route("/revisions", get(history::revision_at))
+        .route("/stream", get(stream::open))
+        .route("/stream/tickets", post(stream::ticket))
         .fallback(no_such_task)
         .with_state(state);
     Router::new().nest("/v1", tasks)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use dropmate_api::Clock;
+use dropmate_live::RedisUrl;
 use http::Uri;
 
 pub use crate::limits::Rate;
@@ -34,9 +35,18 @@ pub struct Args {
     #[command(flatten)]
     pub database: DatabaseArgs,
 
-    /// Redis for hints shared between replicas (not in this version)
+    /// Redis to share hints between replicas, which may vanish at any moment:
+    /// redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE], or rediss:// for TLS [default: hints stay in the process]
     #[arg(long, env = "DROPMATE_REDIS_URL", value_name = "URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+
+    /// A file that holds the URL of --redis-url
+    #[arg(long, env = "DROPMATE_REDIS_URL_FILE", value_name = "FILE")]
+    pub redis_url_file: Option<PathBuf>,
+
+    /// Further origins whose pages may open live streams, as browsers say them [default: only this server's own]
+    #[arg(long, env = "DROPMATE_ALLOWED_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
 
     /// Certificate chain (PEM) to serve with, instead of one made on first start
     #[arg(long, env = "DROPMATE_TLS_CERT", value_name = "FILE", requires = "tls_key")]
@@ -323,9 +333,24 @@ pub enum ConfigError {
     /// It is no PostgreSQL URL.
     #[error("--database-url: must be of the form postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE")]
     DatabaseScheme,
-    /// Redis comes later.
-    #[error("--redis-url: this version keeps hints in the process; leave the flag out")]
-    Redis,
+    /// Two Redis are named.
+    #[error("--redis-url and --redis-url-file are both given; leave one out")]
+    TwoRedis,
+    /// The file cannot be read.
+    #[error("--redis-url-file: cannot read {}", path.display())]
+    RedisUrlFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is no URL of a Redis. The URL itself is not repeated: it may hold a password.
+    #[error("--redis-url: {0}")]
+    Redis(dropmate_live::OpenError),
+    /// It is no origin.
+    #[error("--allowed-origins: {0:?} is not of the form https://HOST[:PORT]")]
+    Origin(String),
     /// No home to keep data in.
     #[error("--data-dir: there is no home folder to keep data in; name a folder")]
     NoDataDir,
@@ -382,6 +407,9 @@ pub struct Config {
     pub(crate) oidc: Option<OidcConfig>,
     pub(crate) proofs: ProofStoreConfig,
     pub(crate) rates: Allowed,
+    /// `None`: hints stay in this process.
+    pub(crate) redis: Option<RedisUrl>,
+    pub(crate) allowed_origins: Vec<String>,
     pub(crate) clock: Clock,
 }
 
@@ -420,6 +448,16 @@ impl PublicUrl {
         self.0.host().unwrap_or_default().trim_matches(['[', ']'])
     }
 
+    /// As browsers say it.
+    pub(crate) fn origin(&self) -> String {
+        let (scheme, host) = (self.0.scheme_str().unwrap_or_default(), self.0.host().unwrap_or_default());
+        let host = host.to_ascii_lowercase();
+        match self.0.port_u16().filter(|port| (scheme, *port) != ("https", 443) && (scheme, *port) != ("http", 80)) {
+            Some(port) => format!("{scheme}://{host}:{port}"),
+            None => format!("{scheme}://{host}"),
+        }
+    }
+
     pub(crate) fn as_text(&self) -> String {
         self.0.to_string().trim_end_matches('/').to_owned()
     }
@@ -428,11 +466,10 @@ impl PublicUrl {
 impl Config {
     /// Checks the flags. `clock` stamps everything the server writes.
     pub fn new(args: Args, clock: Clock) -> Result<Self, ConfigError> {
+        let redis = redis(args.redis_url, args.redis_url_file)?;
+        let origins = args.allowed_origins.iter().filter(|text| !text.trim().is_empty());
+        let allowed_origins = origins.map(|text| origin(text)).collect::<Result<_, _>>()?;
         // An empty environment variable is how Compose files say "not set".
-        let given = |url: &Option<String>| url.as_deref().is_some_and(|url| !url.is_empty());
-        if given(&args.redis_url) {
-            return Err(ConfigError::Redis);
-        }
         let public_url = args.public_url.as_deref().filter(|url| !url.is_empty()).map(PublicUrl::parse).transpose()?;
         let tls = match (args.tls_cert, args.tls_key) {
             (Some(cert), Some(key)) => TlsSource::Files { cert, key },
@@ -462,6 +499,8 @@ impl Config {
             oidc: args.oidc.checked()?,
             proofs: args.proofs.checked()?,
             rates,
+            redis,
+            allowed_origins,
             clock,
         })
     }
@@ -476,6 +515,27 @@ impl Config {
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
+}
+
+fn redis(url: Option<String>, file: Option<PathBuf>) -> Result<Option<RedisUrl>, ConfigError> {
+    // An empty environment variable is how Compose files say "not set".
+    let url = url.filter(|url| !url.is_empty());
+    let url = match (url, file.filter(|file| !file.as_os_str().is_empty())) {
+        (Some(_), Some(_)) => return Err(ConfigError::TwoRedis),
+        (None, None) => return Ok(None),
+        (Some(url), None) => url,
+        (None, Some(path)) => {
+            let read = std::fs::read_to_string(&path);
+            read.map_err(|source| ConfigError::RedisUrlFile { path, source })?.trim().to_owned()
+        }
+    };
+    RedisUrl::parse(&url).map(Some).map_err(ConfigError::Redis)
+}
+
+/// An origin as browsers say it: in lower case, without a path.
+fn origin(text: &str) -> Result<String, ConfigError> {
+    let refused = |_| ConfigError::Origin(text.to_owned());
+    Ok(PublicUrl::parse(text.trim()).map_err(refused)?.origin())
 }
 
 /// Every name the made certificate is good for, sorted, each once.
@@ -566,7 +626,10 @@ mod tests {
     #[case::mysql(&["--database-url", "mysql://db/dropmate"])]
     #[case::no_such_file(&["--database-url-file", "/nowhere/database.url"])]
     #[case::two_databases(&["--database-url", "postgres://db/dropmate", "--database-url-file", "/nowhere"])]
-    #[case::redis(&["--redis-url", "redis://cache"])]
+    #[case::no_redis(&["--redis-url", "http://:hunter2@cache"])]
+    #[case::no_such_redis_file(&["--redis-url-file", "/nowhere/redis.url"])]
+    #[case::two_redis(&["--redis-url", "redis://cache", "--redis-url-file", "/nowhere"])]
+    #[case::an_origin_with_a_path(&["--allowed-origins", "https://app.example/path"])]
     #[case::path_in_url(&["--public-url", "https://example.com/dropmate"])]
     #[case::no_scheme(&["--public-url", "example.com"])]
     #[case::not_a_network(&["--trusted-proxies", "10.0.0.0/8,proxy"])]
@@ -610,6 +673,21 @@ mod tests {
         assert!(!format!("{config:?}").contains("hunter2"));
         let ProofStoreConfig::S3(s3) = config.proofs else { panic!("a bucket") };
         assert_eq!((&*s3.bucket, &*s3.prefix, &*s3.secret_access_key), ("shop", "dropmate/proofs", "hunter2"));
+    }
+
+    #[test]
+    fn a_redis_url_is_never_shown() {
+        let taken = config(&["--redis-url", "rediss://:hunter2@cache:6380/1"]).unwrap();
+        assert!(taken.redis.is_some() && !format!("{taken:?}").contains("hunter2"));
+        let refused = config(&["--redis-url", "http://:hunter2@cache"]).unwrap_err();
+        assert!(!format!("{refused:?} {refused}").contains("hunter2"), "{refused}");
+        assert!(config(&["--redis-url", ""]).unwrap().redis.is_none());
+    }
+
+    #[test]
+    fn origins_are_as_browsers_say_them() {
+        let flags = ["--allowed-origins", "https://App.Example:443,http://localhost:5173/", "--allowed-origins", ""];
+        assert_eq!(config(&flags).unwrap().allowed_origins, ["https://app.example", "http://localhost:5173"]);
     }
 
     #[test]

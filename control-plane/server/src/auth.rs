@@ -17,6 +17,7 @@ use dropmate_identity::Identity;
 
 pub(crate) use self::{
     account::{change_password, confirm_totp, enrol_totp, remove_totp},
+    answer::{said, secret},
     door::{accept, login, logout, refresh, register, reset},
     fields::Fields,
     invitation::invite,

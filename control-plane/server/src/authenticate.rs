@@ -16,6 +16,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    auth,
     caller::Caller,
     error::{ApiError, Result},
     tokens::{self, Tokens},
@@ -73,6 +74,13 @@ impl Authenticator {
         }
         let session = self.tokens.authenticate(token).ok_or_else(ApiError::unauthorized)?;
         Ok(Session { caller: session.caller.clone(), held: Held::Static(session) })
+    }
+
+    /// The caller whose token a ticket stands for; the ticket is used up.
+    pub(crate) async fn redeem(&self, ticket: &str, origin: &str) -> Result<Session> {
+        let jwts = self.jwts.as_ref().ok_or_else(ApiError::unauthorized)?;
+        let token = jwts.identity.redeem_ticket(ticket, origin).await.map_err(auth::said)?;
+        self.authenticate(&token.ok_or_else(ApiError::unauthorized)?).await
     }
 
     /// Follows what changes elsewhere, until `stop`.

@@ -48,6 +48,7 @@ pub(crate) struct Edge {
     tls: Tls,
     /// Taken by the one call of `serve`.
     listeners: Mutex<Option<Listeners>>,
+    bound: SocketAddr,
     url: String,
     admin_url: String,
     kubeconfig: Option<PathBuf>,
@@ -90,6 +91,7 @@ impl Edge {
             dir,
             tls,
             listeners: Mutex::new(Some(Listeners { main, plain, admin })),
+            bound,
             url: format!("https://{bound}"),
             admin_url: format!("http://{admin_bound}"),
             kubeconfig,
@@ -209,6 +211,11 @@ impl Edge {
 
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where HTTPS is served.
+    pub(crate) fn bound(&self) -> SocketAddr {
+        self.bound
     }
 
     pub(crate) fn admin_url(&self) -> &str {

@@ -8,6 +8,7 @@ mod body;
 mod compression;
 mod observed;
 mod phone;
+mod tenure;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ pub(crate) use self::{
     asked::Surface,
     body::SMALL_BODY_MAX,
     compression::{Packable, packed_when_whole},
+    tenure::{Held, Tenure},
 };
 use crate::{
     audit::{self, Audit, Seen},
@@ -46,6 +48,7 @@ use crate::{
     members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
+    stream,
 };
 
 /// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
@@ -121,12 +124,12 @@ impl Gateway {
 
     async fn answer(&self, request: Request, next: Next, record: &mut Record) -> Result<Answer, ApiError> {
         let (mut parts, body) = request.into_parts();
-        let admitted = match self.known(&mut parts, record) {
+        let admitted = match self.known(&mut parts, record).await {
             Ok(()) if record.asked.phone => self.admit_phone(&parts, record).await,
-            Ok(()) => self.admit(&parts.headers, record).await,
+            Ok(()) => self.admit(&parts, record).await,
             Err(refusal) => Err(refusal),
         };
-        let (session, admission, permit) = match admitted {
+        let (session, admission, mut permit) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 body::discard(body).await;
@@ -138,6 +141,13 @@ impl Gateway {
         }
         if let Some(admission) = &admission {
             parts.extensions.insert(admission.clone());
+        }
+        if record.asked.stream
+            && let Some(session) = &session
+        {
+            // Its connection outlasts this answer, and takes with it what must last as long.
+            let ended = self.ended(session.clone(), admission.clone());
+            parts.extensions.insert(Held::new(Tenure { permit: permit.take(), ended: Box::pin(ended) }));
         }
         let bodies = match &record.asked {
             asked if asked.public => &self.bounds.public_bodies,
@@ -160,7 +170,7 @@ impl Gateway {
     }
 
     /// Where the request came from, and whether not too many do.
-    fn known(&self, parts: &mut Parts, record: &mut Record) -> Result<(), ApiError> {
+    async fn known(&self, parts: &mut Parts, record: &mut Record) -> Result<(), ApiError> {
         if parts.headers.len() > HEADERS_MAX {
             return Err(ApiError::headers_too_large(HEADERS_MAX));
         }
@@ -168,7 +178,7 @@ impl Gateway {
         let address = self.limits.client(peer, &parts.headers);
         parts.extensions.insert(ClientAddress(address));
         record.address = Some(address);
-        self.counted(self.limits.address(address, parts.uri.path()), record)
+        self.counted(self.limits.address(address, parts.uri.path()).await, record)
     }
 
     /// What a limit says, for the record and, if it is a no, for the client.
@@ -188,21 +198,26 @@ impl Gateway {
     }
 
     /// Everything else that is decided before a byte of the body is read.
-    async fn admit(&self, headers: &HeaderMap, record: &mut Record) -> Result<Admittance, ApiError> {
+    async fn admit(&self, parts: &Parts, record: &mut Record) -> Result<Admittance, ApiError> {
         if record.asked.public {
             return Ok((None, None, None));
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
             Authentication::Bearer(authenticator) => {
-                let token = bearer(headers).ok_or_else(ApiError::unauthorized)?;
-                Admitted::Token(authenticator.authenticate(token).await?)
+                let ticket = record.asked.stream.then(|| stream::ticket_of(&parts.uri)).flatten();
+                let session = match (bearer(&parts.headers), ticket) {
+                    (Some(token), _) => authenticator.authenticate(token).await?,
+                    (None, Some(ticket)) => authenticator.redeem(&ticket, stream::origin(&parts.headers)).await?,
+                    (None, None) => return Err(ApiError::unauthorized()),
+                };
+                Admitted::Token(session)
             }
         };
         record.caller.clone_from(&session.caller().user);
         record.said.clone_from(session.caller().said());
         if let Admitted::Token(session) = &session {
-            self.counted(self.limits.caller(&session.caller.user), record)?;
+            self.counted(self.limits.caller(&session.caller.user).await, record)?;
         }
         let asked = &record.asked;
         let admission = asked.authorize(session.caller(), self.members.grants(session.caller()))?;
@@ -261,6 +276,7 @@ struct Answer {
 }
 
 /// A caller who was let in.
+#[derive(Clone)]
 enum Admitted {
     Fixed(Caller),
     Token(Session),
@@ -363,7 +379,8 @@ pub(crate) async fn no_such_task() -> Response {
     refused(&ApiError::no_such_path(), Surface::Tasks)
 }
 
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

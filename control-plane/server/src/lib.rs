@@ -50,6 +50,7 @@ mod router;
 mod selector;
 mod serve;
 mod state;
+mod stream;
 mod table;
 mod target;
 mod tls;
@@ -85,6 +86,7 @@ use crate::{
     metrics::Metrics,
     proofs::Proofs,
     state::AppState,
+    stream::{Origins, Streams},
     tokens::Tokens,
 };
 
@@ -132,11 +134,17 @@ impl ControlPlane {
         let (store_of, clock) = (store.clone(), config.clock.clone());
         let jwts = Jwts { identity: identity.clone(), outside, store: store_of, clock };
         let authenticator = Authenticator::new(tokens, Some(jwts));
-        let limits = RateLimits::new(config.rates);
+        let live = match &config.redis {
+            Some(url) => Live::redis(url).context("--redis-url")?,
+            None => Live::memory(),
+        };
+        let limits = RateLimits::new(config.rates).shared_by(live.clone());
+        let origins = Origins::of(&edge, config.public_url.as_ref(), config.allowed_origins);
         let edge = Some(Arc::new(edge));
-        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), proofs, live: Live::memory() };
+        let kept = Kept { store, identity: Some(identity), ingest: Some(ingest), proofs, live };
         let mut plane = Self::over(kept, config.clock, authenticator, limits, edge).await;
         plane.state.open_registration = config.open_registration;
+        plane.state.streams.allow(origins);
         Ok(plane)
     }
 
@@ -161,6 +169,9 @@ impl ControlPlane {
         let members = Directory::follow(&store, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
+        live.register(&mut registry);
+        let streams = Streams::new(live.clone(), shutdown.clone());
+        streams.register(&mut registry);
         let state = AppState {
             store,
             identity,
@@ -171,6 +182,7 @@ impl ControlPlane {
             authenticator,
             members,
             audit,
+            streams,
             open_registration: false,
             clock,
             shutdown,
@@ -202,6 +214,11 @@ impl ControlPlane {
     /// The objects.
     pub fn store(&self) -> &Store {
         &self.state.store
+    }
+
+    /// The hints about the present.
+    pub fn live(&self) -> &Live {
+        &self.state.live
     }
 
     /// The API; authenticates by bearer token.
@@ -267,6 +284,7 @@ impl ControlPlane {
         tokio::spawn(incidents::run(self.state.clone()));
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
+        tokio::spawn(stream::forget_old_positions(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -1,6 +1,7 @@
 //! How often one may ask: by caller, by client address, and by address for what tries passwords.
 //!
-//! Each replica counts for itself. The cost of a request is one look-up for each class; memory is bounded whoever asks.
+//! Each replica counts for itself, and with Redis all of them together besides; where Redis is away or slow the own count
+//! alone decides. The cost of a request is one look-up for each class; memory is bounded whoever asks.
 
 mod address;
 mod class;
@@ -8,8 +9,9 @@ mod rate;
 mod standing;
 mod store;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{fmt::Display, hash::Hash, net::IpAddr, sync::Arc, time::Duration};
 
+use dropmate_live::Live;
 use governor::clock::MonotonicClock;
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -50,6 +52,8 @@ struct Classes {
     callers: Option<Class<String>>,
     addresses: Option<Class<IpAddr>>,
     auth: Option<Class<IpAddr>>,
+    /// Where all replicas count; `None`: there is one, or they share nothing.
+    live: Option<Live>,
 }
 
 impl RateLimits {
@@ -59,7 +63,16 @@ impl RateLimits {
             addresses: Class::new("address", allowed.address, MonotonicClock),
             auth: Class::new("auth", allowed.auth, MonotonicClock),
             trusted_proxies: allowed.trusted_proxies,
+            live: None,
         }))
+    }
+
+    /// The same, counted over all replicas as well.
+    pub(crate) fn shared_by(self, live: Live) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(classes) => Self(Arc::new(Classes { live: live.is_shared().then_some(live), ..classes })),
+            Err(classes) => Self(classes),
+        }
     }
 
     /// No limits: for callers in process, which the program itself vouches for.
@@ -74,17 +87,17 @@ impl RateLimits {
     }
 
     /// Counts a request from an address; `Err` if there was one too many.
-    pub(crate) fn address(&self, address: IpAddr, path: &str) -> Result<Option<Standing>, Standing> {
+    pub(crate) async fn address(&self, address: IpAddr, path: &str) -> Result<Option<Standing>, Standing> {
         let address = subnet(address);
         let auth = self.0.auth.as_ref().filter(|_| path.starts_with(AUTH_PATHS) || path == PAIR_PATH);
-        let auth = auth.map_or(Ok(None), |class| class.count(&address))?;
-        let general = self.0.addresses.as_ref().map_or(Ok(None), |class| class.count(&address))?;
+        let auth = self.0.count(auth, &address).await?;
+        let general = self.0.count(self.0.addresses.as_ref(), &address).await?;
         Ok(Standing::scarcest(auth, general))
     }
 
     /// Counts a request of a caller; `Err` if there was one too many.
-    pub(crate) fn caller(&self, user: &String) -> Result<Option<Standing>, Standing> {
-        self.0.callers.as_ref().map_or(Ok(None), |class| class.count(user))
+    pub(crate) async fn caller(&self, user: &String) -> Result<Option<Standing>, Standing> {
+        self.0.count(self.0.callers.as_ref(), user).await
     }
 
     /// Forgets who has rested, until `stop`.
@@ -98,6 +111,22 @@ impl RateLimits {
             let Classes { callers, addresses, auth, .. } = &*self.0;
             callers.iter().for_each(Class::forget);
             addresses.iter().chain(auth).for_each(Class::forget);
+        }
+    }
+}
+
+impl Classes {
+    /// Counts one here, and if it passes, over all replicas.
+    async fn count<K>(&self, class: Option<&Class<K>>, key: &K) -> Result<Option<Standing>, Standing>
+    where
+        K: Hash + Eq + Clone + Display,
+    {
+        let Some(class) = class else { return Ok(None) };
+        let here = class.count(key)?;
+        let Some(live) = &self.live else { return Ok(here) };
+        match live.take_shared(class.name(), &key.to_string(), class.quota()).await {
+            Some(taken) => Ok(Standing::scarcest(class.stands(taken)?, here)),
+            None => Ok(here),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     error::ApiError,
     history,
     options::{self, Query},
+    stream,
 };
 
 /// A request to the resource API, or to a part of the task API that not everybody may ask.
@@ -32,7 +33,7 @@ impl ResourceInfo {
     pub(crate) fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let mut parts = uri.path().split('/').filter(|part| !part.is_empty());
         let (group, version) = match parts.next()? {
-            "v1" => return Self::task(method, &parts.map(decode).collect::<Vec<_>>()),
+            "v1" => return Self::task(method, uri, &parts.map(decode).collect::<Vec<_>>()),
             "api" => (String::new(), decode(parts.next()?)),
             "apis" => (decode(parts.next()?), decode(parts.next()?)),
             _ => return None,
@@ -74,13 +75,16 @@ impl ResourceInfo {
 
     /// Of the task API, what stands in a namespace or is for some callers only. Who may read a kind does not thereby
     /// read its archive and its history: those are parts of it as `/status` is.
-    fn task(method: &Method, parts: &[String]) -> Option<Self> {
+    fn task(method: &Method, uri: &Uri, parts: &[String]) -> Option<Self> {
         let ours = |resource: &str| (TASKS.to_owned(), resource.to_owned());
         let of_kind = |resource: &str| match history::named(resource) {
             Some(kind) => (kind.group.to_owned(), kind.plural.to_owned()),
             None => (dropmate_api::GROUP.to_owned(), resource.to_owned()),
         };
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        if parts == ["stream"] {
+            return Some(Self::of_stream(stream::namespace(uri)));
+        }
         let (namespace, (group, resource), name, subresource) = match parts[..] {
             ["namespaces", namespace, past @ ("archive" | "history"), resource] => {
                 (Some(namespace), of_kind(resource), None, past)
@@ -120,6 +124,19 @@ impl ResourceInfo {
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),
         })
+    }
+
+    /// A live stream is a watch of orders: who may not watch them gets none.
+    fn of_stream(namespace: Option<String>) -> Self {
+        Self {
+            verb: "watch",
+            group: dropmate_api::GROUP.to_owned(),
+            version: dropmate_api::VERSION.to_owned(),
+            resource: "orders".to_owned(),
+            subresource: String::new(),
+            namespace,
+            name: None,
+        }
     }
 
     /// For the authorization table.
@@ -285,6 +302,11 @@ mod tests {
         );
         assert_eq!(task(&Method::GET, "/v1/namespaces/a/whatever"), told("list", TASKS, "whatever", "", Some("a")));
         assert_eq!(task(&Method::POST, "/v1/users/a@b.c/disable"), told("create", TASKS, "users", "disable", None));
+        assert_eq!(
+            task(&Method::GET, "/v1/stream?namespace=a"),
+            told("watch", "dropmate.dev", "orders", "", Some("a"))
+        );
+        assert_eq!(task(&Method::GET, "/v1/stream?seq=7"), told("watch", "dropmate.dev", "orders", "", None));
         assert_eq!(task(&Method::GET, "/v1/audit"), told("list", TASKS, "audit", "", None));
     }
 

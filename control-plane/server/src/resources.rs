@@ -20,6 +20,7 @@ mod update;
 mod watch;
 
 pub(crate) use amend::amend;
+pub(crate) use answer::write_json;
 pub(crate) use call::{Call, client};
 pub(crate) use collection::{create_in_collection, delete_collection, list_or_watch};
 pub(crate) use commit::{at_version, body, namespace_key, served, write};

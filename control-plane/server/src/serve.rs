@@ -15,6 +15,7 @@ use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::connection::OpenConnection;
 use crate::{caller::ClientAddress, metrics::Metrics};
 
 /// The bounds on connections. [`Limits::default`] is what runs; tests make them tighter.
@@ -125,10 +126,11 @@ async fn accept(port: Port, server: Server, connections: TaskTracker, abort: Can
                     continue;
                 };
                 let client = ClientAddress(peer.ip());
-                let serving = one(stream, client, port.tls.clone(), port.router.clone(), server.clone());
+                // Where it becomes a stream, the stream holds it after its requests have ended.
+                let open = OpenConnection::new(slot, Counted::new(&server.metrics), connections.token());
+                let serving = one(stream, client, open, port.tls.clone(), port.router.clone(), server.clone());
                 let abort = abort.clone();
                 connections.spawn(async move {
-                    let _slot = slot;
                     tokio::select! {
                         biased;
                         () = abort.cancelled() => {}
@@ -145,12 +147,18 @@ async fn accept(port: Port, server: Server, connections: TaskTracker, abort: Can
 }
 
 /// One connection from its first byte to its last.
-async fn one(stream: TcpStream, peer: ClientAddress, tls: Option<Arc<ServerConfig>>, router: Router, server: Server) {
+async fn one(
+    stream: TcpStream,
+    peer: ClientAddress,
+    open: OpenConnection,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    server: Server,
+) {
     // Answers are written whole; waiting to fill a packet would only delay watch events.
     let _ = stream.set_nodelay(true);
-    let _counted = Counted::new(&server.metrics);
     let reason = match tls {
-        None => connection::http1(stream, peer, router, &server).await,
+        None => connection::http1(stream, peer, open, router, &server).await,
         Some(config) => {
             let handshake = tokio_rustls::TlsAcceptor::from(config).accept(stream);
             let handshake = tokio::select! {
@@ -166,9 +174,9 @@ async fn one(stream: TcpStream, peer: ClientAddress, tls: Option<Arc<ServerConfi
                     None
                 }
                 Ok(Some(Ok(stream))) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                    connection::http2(stream, peer, router, &server).await
+                    connection::http2(stream, peer, open, router, &server).await
                 }
-                Ok(Some(Ok(stream))) => connection::http1(stream, peer, router, &server).await,
+                Ok(Some(Ok(stream))) => connection::http1(stream, peer, open, router, &server).await,
             }
         }
     };
@@ -178,6 +186,7 @@ async fn one(stream: TcpStream, peer: ClientAddress, tls: Option<Arc<ServerConfi
 }
 
 /// An open connection in the metrics, also when it is cut.
+#[derive(Debug)]
 struct Counted(Metrics);
 
 impl Counted {

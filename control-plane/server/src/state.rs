@@ -7,7 +7,7 @@ use dropmate_live::Live;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs};
+use crate::{audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs, stream::Streams};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct AppState {
     pub(crate) proofs: Option<Proofs>,
     /// Hints about the present, shared between replicas where there is Redis.
     pub(crate) live: Live,
+    /// Who listens to what happens.
+    pub(crate) streams: Streams,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.

@@ -80,8 +80,12 @@ mod secrets;
 mod server;
 #[path = "it/service_accounts.rs"]
 mod service_accounts;
+#[path = "it/shared.rs"]
+mod shared;
 #[path = "it/starts.rs"]
 mod starts;
+#[path = "it/stream.rs"]
+mod stream;
 #[path = "it/tables.rs"]
 mod tables;
 #[path = "it/tenants.rs"]

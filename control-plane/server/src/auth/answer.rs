@@ -22,7 +22,7 @@ pub(super) fn told(answer: Result<Response>) -> Response {
 }
 
 /// A JSON answer that nobody may keep.
-pub(super) fn secret(code: StatusCode, body: Value) -> Response {
+pub(crate) fn secret(code: StatusCode, body: Value) -> Response {
     (code, [(CACHE_CONTROL, HeaderValue::from_static("no-store"))], Json(body)).into_response()
 }
 
@@ -44,7 +44,7 @@ pub(super) fn linked(public_url: &str, page: &str, link: &OneTime) -> Response {
 }
 
 /// A refusal of the identity service.
-pub(super) fn said(error: Error) -> ApiError {
+pub(crate) fn said(error: Error) -> ApiError {
     let message = error.to_string();
     match error {
         Error::Invalid { field, why } => ApiError::invalid_field(field, &why),

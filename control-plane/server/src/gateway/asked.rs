@@ -8,6 +8,7 @@ use crate::{
     caller::{Admission, Caller},
     error::ApiError,
     request_info::ResourceInfo,
+    stream,
 };
 use dropmate_api::roles::{self, Decision, Grant};
 
@@ -27,6 +28,8 @@ pub(super) struct Asked {
     pub(super) surface: Surface,
     /// Whether the answer goes on for as long as the client likes.
     pub(super) watch: bool,
+    /// Whether it is to become a live stream, which lasts longer than its answer.
+    pub(super) stream: bool,
     /// Whether anybody may ask, without a token.
     pub(super) public: bool,
     /// Whether a tracker app asks, which has its token in the path.
@@ -79,10 +82,11 @@ impl Asked {
             (_, None) => "unmatched".to_owned(),
         };
         let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
+        let stream = path == stream::PATH;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
         let upload = path == UPLOAD && *request.method() == Method::POST;
-        Self { info, route, surface, watch, public, phone, upload }
+        Self { info, route, surface, watch, stream, public, phone, upload }
     }
 
     /// `list`, `get`, … or the method in lower case.

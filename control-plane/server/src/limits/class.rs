@@ -2,6 +2,7 @@
 
 use std::{fmt, hash::Hash, time::Duration};
 
+use dropmate_live::{Quota, Taken};
 use governor::{
     RateLimiter,
     clock::{Clock, MonotonicClock, ReasonablyRealtime, Reference},
@@ -41,6 +42,26 @@ impl<K: Hash + Eq + Clone, C: Clock> Class<K, C> {
             }
             Err(denied) => Err(self.standing(0, denied.wait_time_from(self.limiter.clock().now()))),
         }
+    }
+
+    /// What clients call it.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The same limit for whoever counts elsewhere.
+    pub(super) fn quota(&self) -> Quota {
+        Quota { interval: self.per_request, burst: self.burst }
+    }
+
+    /// What was counted elsewhere, in the words of [`count`](Self::count).
+    pub(super) fn stands(&self, taken: Taken) -> Result<Option<Standing>, Standing> {
+        let standing = Standing {
+            whole_in: seconds(taken.whole_in),
+            retry_after: seconds(taken.retry_after),
+            ..self.standing(taken.left.min(self.burst), Duration::ZERO)
+        };
+        if taken.allowed { Ok((taken.left < self.burst / 2).then_some(standing)) } else { Err(standing) }
     }
 
     fn standing(&self, left: u32, wait: Duration) -> Standing {

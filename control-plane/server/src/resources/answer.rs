@@ -182,7 +182,8 @@ fn split(document: &Value, field: &str) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((head.into(), tail.into()))
 }
 
-fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {
+/// An object as it is served, at that version.
+pub(crate) fn write_json(kind: &Kind, object: &Object, revision: Revision, out: &mut Vec<u8>) -> Result<()> {
     if kind.renamed.is_empty() {
         object::with_version(&object.body, revision, out);
     } else {

@@ -37,13 +37,18 @@ pub(crate) struct Eyes {
 impl Eyes {
     /// `None` for who sees everything.
     pub(crate) fn of(call: &Call) -> Option<Self> {
-        let Sight::Own(own) = &call.permit.sight else { return None };
-        Some(Self {
-            sight: call.permit.sight.clone(),
-            own: own.clone(),
-            resource: call.kind().plural,
-            clock: call.state.clock.clone(),
-        })
+        Self::with(&call.permit.sight, call.kind().plural, &call.state.clock)
+    }
+
+    /// The same outside the verbs.
+    pub(crate) fn with(sight: &Sight, resource: &'static str, clock: &Clock) -> Option<Self> {
+        let Sight::Own(own) = sight else { return None };
+        Some(Self { sight: sight.clone(), own: own.clone(), resource, clock: clock.clone() })
+    }
+
+    /// Whose objects are the caller's own.
+    pub(crate) fn own(&self) -> &Own {
+        &self.own
     }
 
     /// Whether the object is there for the caller.

@@ -7,16 +7,35 @@ use http::{Request, Response};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::{
-    HEADER_BYTES_MAX, HEADERS_MAX, LINGER, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BYTES, STREAMS_MAX, Server,
+    Counted, HEADER_BYTES_MAX, HEADERS_MAX, LINGER, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BYTES, STREAMS_MAX,
+    Server,
     activity::{Activity, Held, Watched},
+    slots::Slot,
 };
 use crate::caller::ClientAddress;
 
+/// What an open connection takes up, a request extension: held until nothing of it is left.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenConnection(#[expect(dead_code, reason = "only held")] Arc<(Slot, Counted, TaskTrackerToken)>);
+
+impl OpenConnection {
+    pub(super) fn new(slot: Slot, counted: Counted, token: TaskTrackerToken) -> Self {
+        Self(Arc::new((slot, counted, token)))
+    }
+}
+
 /// Serves HTTP/1.1; says why the server closed it, if it did.
-pub(super) async fn http1<S>(stream: S, peer: ClientAddress, router: Router, server: &Server) -> Option<&'static str>
+pub(super) async fn http1<S>(
+    stream: S,
+    peer: ClientAddress,
+    open: OpenConnection,
+    router: Router,
+    server: &Server,
+) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -24,7 +43,7 @@ where
     let stream = Watched::new(stream, activity.clone(), server.limits.write_stall);
     let handler = service_fn({
         let activity = activity.clone();
-        move |request| handle(request, peer, router.clone(), activity.clone())
+        move |request| handle(request, peer, open.clone(), router.clone(), activity.clone())
     });
     let mut connection = pin!(
         hyper::server::conn::http1::Builder::new()
@@ -34,6 +53,8 @@ where
             .max_headers(HEADERS_MAX)
             .max_buf_size(HEADER_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), handler)
+            // A live stream goes on where its request has ended.
+            .with_upgrades()
     );
     let reason = tokio::select! {
         biased;
@@ -46,7 +67,13 @@ where
 }
 
 /// Serves HTTP/2; says why the server closed it, if it did.
-pub(super) async fn http2<S>(stream: S, peer: ClientAddress, router: Router, server: &Server) -> Option<&'static str>
+pub(super) async fn http2<S>(
+    stream: S,
+    peer: ClientAddress,
+    open: OpenConnection,
+    router: Router,
+    server: &Server,
+) -> Option<&'static str>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -54,7 +81,7 @@ where
     let stream = Watched::new(stream, activity.clone(), server.limits.write_stall);
     let handler = service_fn({
         let activity = activity.clone();
-        move |request| handle(request, peer, router.clone(), activity.clone())
+        move |request| handle(request, peer, open.clone(), router.clone(), activity.clone())
     });
     let mut connection = pin!(
         hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -100,11 +127,13 @@ async fn finish(
 async fn handle(
     mut request: Request<Incoming>,
     peer: ClientAddress,
+    open: OpenConnection,
     router: Router,
     activity: Arc<Activity>,
 ) -> Result<Response<Held<Body>>, Infallible> {
     let in_flight = activity.request();
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(open);
     let answer = router.oneshot(request.map(Body::new)).await?;
     Ok(answer.map(|body| Held::new(body, in_flight)))
 }
