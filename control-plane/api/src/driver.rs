@@ -115,6 +115,10 @@ pub struct Shift {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriverStatus {
+    /// Whether the driver works at the moment, as they said themselves (`PUT /v1/me/availability`); absent: by the shifts.
+    /// Written by the server alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
     /// How many orders are bound to the driver and not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
@@ -128,6 +132,19 @@ pub struct DriverStatus {
     /// Conditions by type.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+/// Whether a driver works at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Availability {
+    /// Off duty.
+    Offline,
+    /// On duty and free.
+    Available,
+    /// On duty, but takes nothing new for a while.
+    OnBreak,
+    /// On duty with orders.
+    Busy,
 }
 
 /// A stop ahead of a driver.
