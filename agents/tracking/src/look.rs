@@ -146,6 +146,8 @@ struct Told {
     eta_written_at: Option<Timestamp>,
     eta_told: Option<Timestamp>,
     jumps: usize,
+    /// Which conditions were said to hold; what is not here stands in the order.
+    said: BTreeMap<&'static str, bool>,
 }
 
 impl Memory {
@@ -196,8 +198,8 @@ impl Memory {
             let name = driver.name_any();
             let mine = orders.get(name.as_str())?;
             let stops = stops::open_stops(driver, mine);
-            let first = stops.first()?;
-            let start = self.start(driver, mine, now).unwrap_or(Start { at: now, place: first.place });
+            // Of a driver of whom nobody knows where he is, nobody knows when he comes.
+            let start = self.start(driver, mine, now).filter(|_| !stops.is_empty())?;
             let legs = eta::legs(start.place, &stops);
             let (meters_per_second, vehicle) = (driver.spec.speed().max(0.01), driver.spec.vehicle_type());
             Some(Itinerary { driver: name, start, stops, legs, meters_per_second, vehicle })
@@ -319,7 +321,7 @@ impl Memory {
             told.version = order.resource_version();
             entries.extend(timeline::of_order(order, now));
         }
-        entries.extend(transitions(&held, &part, now));
+        entries.extend(transitions(&mut told.said, &held, &part, now));
         if part.eta != held.eta {
             told.eta_written_at = Some(now);
             let jumped = |eta: Timestamp| told.eta_told.is_none_or(|was| eta.duration_since(was).abs() >= JUMP);
@@ -441,14 +443,16 @@ fn set_stale(conditions: &mut Vec<Condition>, since: Option<Timestamp>, driver: 
 }
 
 /// Conditions that begin or end, as entries.
-fn transitions(held: &Part, part: &Part, now: Timestamp) -> Vec<Entry> {
+fn transitions(said: &mut BTreeMap<&'static str, bool>, held: &Part, part: &Part, now: Timestamp) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (type_, begins, ends) in [
         ("AtRisk", "AtRisk", "BackInTime"),
         ("Late", "Late", "NoLongerLate"),
         (STALE, "TrackingStale", "TrackingResumed"),
     ] {
-        let what = match (held.holds(type_), part.holds(type_)) {
+        // The order may still show what stood there before the last look.
+        let before = said.insert(type_, part.holds(type_)).unwrap_or_else(|| held.holds(type_));
+        let what = match (before, part.holds(type_)) {
             (false, true) => begins,
             (true, false) => ends,
             _ => continue,

@@ -2,5 +2,9 @@
 
 #[cfg(test)]
 mod it {
+    mod agent;
     mod core;
+    mod storage;
+    mod town;
+    mod travel;
 }

@@ -121,6 +121,8 @@ pub const TABLE: &[&[Rule]] = &[
     ],
     &agent(Role::Tracking, &["tracking"]),
     &[
+        // Arrivals, where the policy says so.
+        rule(Role::Tracking, OURS, &["orders/progress"], &["create"]),
         status(
             Role::Tracking,
             &["orders/status"],
