@@ -16,7 +16,11 @@ use jiff::Timestamp;
 pub use history::{Appended, Between, Detail, Kept};
 pub use timelines::{Line, Said};
 
-static SCHEMA: Schema = Schema {
+/// The file of the schema `tracking` in a data dir.
+pub const FILE: &str = "tracking.db";
+
+/// The schema `tracking`.
+pub static SCHEMA: Schema = Schema {
     name: "tracking",
     sqlite: &sqlx::migrate!("../../migrations/tracking/sqlite"),
     postgres: &sqlx::migrate!("../../migrations/tracking/postgres"),

@@ -17,7 +17,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
-use crate::{archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
+use crate::{agents, archive, audit, auth, gateway::no_such_task, history, identity, me, state::AppState};
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
 const PROBE_DEADLINE: Duration = Duration::from_secs(1);
@@ -78,6 +78,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
+        .route("/namespaces/{namespace}/orders/{name}/timeline", get(agents::timeline))
+        .route("/namespaces/{namespace}/drivers/{name}/positions", get(agents::positions))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
