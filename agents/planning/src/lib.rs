@@ -28,6 +28,8 @@ use dropmate_api::{
 };
 use jiff::Timestamp;
 
+pub use travel::meters;
+
 use crate::{moment::NEVER, world::World};
 
 /// The state of one namespace. Orders, drivers and depots are sorted by name; finished orders may be left out.

@@ -43,6 +43,11 @@ impl Place {
     }
 }
 
+/// Metres along the great circle between two places.
+pub fn meters(from: Location, to: Location) -> f64 {
+    Place::new(from).meters_to(Place::new(to))
+}
+
 /// Seconds from one place to the other over the straight line, rounded up.
 pub(crate) fn seconds(from: Place, to: Place, meters_per_second: f64) -> Seconds {
     (from.meters_to(to) / meters_per_second).ceil() as Seconds

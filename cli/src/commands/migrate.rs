@@ -3,7 +3,7 @@
 use clap::Args;
 use dropmate_control_plane::{
     args::DatabaseArgs,
-    migrations::{self, Plan},
+    migrations::{self, AgentSchema, Plan},
 };
 
 use crate::{
@@ -32,15 +32,18 @@ pub(crate) struct MigrateArgs {
     dry_run: bool,
 }
 
+/// What the agents keep, beside the control plane.
+const AGENTS: [AgentSchema; 1] =
+    [AgentSchema { file: dropmate_tracking::store::FILE, schema: &dropmate_tracking::store::SCHEMA }];
+
 pub(crate) async fn run(args: MigrateArgs) -> Outcome {
     let database = args.database.database()?;
-    let plans =
-        migrations::migrate(&database, args.dry_run).await.map_err(|error| match dropmate_control_plane::exit_code(
-            &error,
-        ) {
+    let plans = migrations::migrate(&database, &AGENTS, args.dry_run).await.map_err(|error| {
+        match dropmate_control_plane::exit_code(&error) {
             1 => Failure::No(format!("{error:#}")),
             _ => Failure::Unknown(error),
-        })?;
+        }
+    })?;
     for plan in &plans {
         output::tell(told(plan, args.dry_run));
     }

@@ -5,6 +5,7 @@
 
 mod demo;
 mod story;
+mod tracking;
 
 use std::{path::PathBuf, process, sync::Arc, time::Duration};
 
@@ -70,6 +71,12 @@ struct BusinessArgs {
     /// How many times as fast as life business time runs.
     #[arg(long, env = "DROPMATE_SPEED", value_name = "N", default_value_t = 1.0, value_parser = speed)]
     speed: f64,
+    /// Where tracking takes travel times from: straight-line, osrm=URL or valhalla=URL.
+    #[arg(long, env = "DROPMATE_TRAVEL_TIMES", value_name = "SOURCE", default_value = "straight-line")]
+    travel_times: dropmate_tracking::travel::Source,
+    /// How long a travel-time server may take for one way.
+    #[arg(long, env = "DROPMATE_TRAVEL_TIMEOUT", value_name = "DURATION", default_value = "2s")]
+    travel_timeout: SignedDuration,
     /// When business time starts; now, unless told otherwise.
     #[arg(long, env = "DROPMATE_START_TIME", value_name = "TIME")]
     start_time: Option<Timestamp>,
@@ -91,18 +98,20 @@ struct BusinessArgs {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Agents {
     dispatch: bool,
+    tracking: bool,
 }
 
 fn agents(text: &str) -> Result<Agents, String> {
     let mut agents = Agents::default();
     match text {
-        "all" => agents.dispatch = true,
+        "all" => agents = Agents { dispatch: true, tracking: true },
         "none" => {}
         list => {
             for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
                 match name {
                     "dispatch" => agents.dispatch = true,
-                    _ => return Err(format!("there is no agent {name:?}; there is dispatch")),
+                    "tracking" => agents.tracking = true,
+                    _ => return Err(format!("there is no agent {name:?}; there are dispatch and tracking")),
                 }
             }
         }
@@ -135,6 +144,10 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     let clock = clock(&business);
     let control_plane =
         ControlPlane::open(Config::new(server, clock.clone())?.migrating()).await.map_err(could_not_open)?;
+    let tracking = match business.agents.tracking {
+        true => Some(tracking::Tracking::open(&control_plane, &business).await.map_err(could_not_open)?),
+        false => None,
+    };
     let url = control_plane.url().context("an opened control plane has an address")?.to_owned();
     let hints = hints(&control_plane, &business);
 
@@ -155,6 +168,11 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
             config.metrics.agent.register(registry);
         });
         tasks.spawn(dropmate_dispatch::run(client, config, stop_agents.clone()));
+    }
+    let mut kept = None;
+    if let Some(tracking) = tracking {
+        kept = Some(tracking.store());
+        tasks.spawn(tracking.run(&control_plane, clock.clone(), stop_agents.clone()));
     }
     if simulate {
         let client = client(&control_plane, "simulation");
@@ -188,6 +206,9 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     if stopped.is_err() {
         tracing::warn!("agents did not stop in time");
         tasks.abort_all();
+    }
+    if let Some(kept) = kept {
+        kept.close().await;
     }
     stop_server.cancel();
     match timeout(SERVER_STOP_WITHIN, server).await {
@@ -286,9 +307,11 @@ mod tests {
 
     #[test]
     fn agents_are_named_or_all_or_none() {
-        assert!(agents("all").unwrap().dispatch);
-        assert!(!agents("none").unwrap().dispatch);
-        assert!(agents("dispatch").unwrap().dispatch);
+        let told = |text| agents(text).map(|agents| (agents.dispatch, agents.tracking));
+        assert_eq!(told("all"), Ok((true, true)));
+        assert_eq!(told("none"), Ok((false, false)));
+        assert_eq!(told("dispatch"), Ok((true, false)));
+        assert_eq!(told("tracking, dispatch"), Ok((true, true)));
         assert!(agents("dispach").is_err());
     }
 

@@ -41,6 +41,23 @@ pub struct DispatchPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 604_800))]
     pub expire_after_due_seconds: Option<i64>,
+    /// An order that is not fetched yet is taken from a driver of whom nothing was heard for this many seconds after the
+    /// condition `TrackingStale` came up; never when absent: silence alone is no reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 604_800))]
+    pub unbind_silent_seconds: Option<i64>,
+    /// What tracking may do by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<TrackingPolicy>,
+}
+
+/// What tracking may do by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrackingPolicy {
+    /// Whether a driver who stays at a stop has arrived without saying so; otherwise the arrival is only proposed.
+    #[serde(default)]
+    pub auto_arrive: bool,
 }
 
 /// Who decides, and how.

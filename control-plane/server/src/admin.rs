@@ -18,7 +18,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, pins, proofs,
+    agents, archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, pins, proofs,
     state::AppState, stream,
 };
 
@@ -95,6 +95,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/secrets/{name}", put(identity::secrets::put).delete(identity::secrets::delete))
         .route("/namespaces/{namespace}/archive/{resource}", get(archive::list))
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
+        .route("/namespaces/{namespace}/orders/{name}/timeline", get(agents::timeline))
+        .route("/namespaces/{namespace}/drivers/{name}/positions", get(agents::positions))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))

@@ -41,10 +41,19 @@ const PROOFS: &str = "proofs";
 pub(crate) const SECRETS_KEY: &str = "secrets.key";
 pub(crate) const KUBECONFIG: &str = "admin.kubeconfig";
 
+/// Where an agent in the control plane's process keeps what it keeps. A URL holds a password, so it is not shown.
+pub enum AgentDatabase {
+    /// A SQLite file of its own.
+    Sqlite(PathBuf),
+    /// The URL of the control plane's PostgreSQL database.
+    Postgres(String),
+}
+
 /// The data dir with the ports bound and the certificate ready.
 #[derive(Debug)]
 pub(crate) struct Edge {
     dir: DataDir,
+    database: Database,
     tls: Tls,
     /// Taken by the one call of `serve`.
     listeners: Mutex<Option<Listeners>>,
@@ -89,6 +98,7 @@ impl Edge {
         };
         Ok(Self {
             dir,
+            database: config.database.clone(),
             tls,
             listeners: Mutex::new(Some(Listeners { main, plain, admin })),
             bound,
@@ -167,6 +177,14 @@ impl Edge {
             ProofStoreConfig::S3(s3) => ProofStore::s3(s3, &installation)?,
         };
         Ok(Proofs::new(store, ingest.clone()))
+    }
+
+    /// Where an agent in this process keeps what it keeps: a file of its own, made if it is missing, or our database.
+    pub(crate) fn agent_database(&self, file: &str) -> anyhow::Result<AgentDatabase> {
+        match &self.database {
+            Database::Sqlite { .. } => Ok(AgentDatabase::Sqlite(self.dir.database(file)?)),
+            Database::Postgres { url } => Ok(AgentDatabase::Postgres(url.clone())),
+        }
     }
 
     /// The sealing key. One that is named is there; the data dir's own is made on first start.

@@ -4,6 +4,7 @@
 
 mod accept;
 mod admin;
+mod agents;
 mod archive;
 pub mod args;
 mod audit;
@@ -72,11 +73,13 @@ use dropmate_ingest::Ingest;
 use dropmate_live::Live;
 use dropmate_sql::OpenError;
 use dropmate_store::Store;
+pub use edge::AgentDatabase;
 use prometheus_client::registry::Registry;
 pub use tls::install_crypto_provider;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    agents::Agents,
     audit::Audit,
     authenticate::{Authenticator, Jwts},
     edge::Edge,
@@ -173,6 +176,7 @@ impl ControlPlane {
         let streams = Streams::new(live.clone(), shutdown.clone());
         streams.register(&mut registry);
         let state = AppState {
+            agents: Agents::default(),
             store,
             identity,
             ingest,
@@ -253,6 +257,16 @@ impl ControlPlane {
             metrics: self.metrics.clone(),
         }
         .around(routes)
+    }
+
+    /// Where an agent in this process keeps what it keeps: `file` in the data dir, or our PostgreSQL database.
+    pub fn agent_database(&self, file: &str) -> anyhow::Result<AgentDatabase> {
+        self.edge.as_deref().context("a control plane in memory keeps nothing")?.agent_database(file)
+    }
+
+    /// What an agent in this process tells through the control plane: asked as it would be on its admin port.
+    pub fn attach_agent(&self, agent: &'static str, routes: Router) {
+        self.state.agents.attach(agent, routes);
     }
 
     /// The bound `https://ADDRESS:PORT`; `None` in memory.

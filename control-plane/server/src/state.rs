@@ -7,11 +7,16 @@ use dropmate_live::Live;
 use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
-use crate::{audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs, stream::Streams};
+use crate::{
+    agents::Agents, audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs,
+    stream::Streams,
+};
 
 /// What every handler needs. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct AppState {
+    /// How agents are reached that tell something.
+    pub(crate) agents: Agents,
     /// The objects.
     pub(crate) store: Store,
     /// Who there is; `None` in memory, where the program itself vouches for its callers.

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
+#[path = "it/agents.rs"]
+mod agents;
 #[path = "it/apply.rs"]
 mod apply;
 #[path = "it/archive.rs"]

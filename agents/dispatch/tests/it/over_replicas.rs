@@ -149,7 +149,7 @@ async fn when_its_server_is_killed_in_a_flood_it_goes_on_at_the_other_and_no_ord
     bootstrap(&wanted, wall()()).unwrap();
     let database = Database::create().await;
     let everything = dropmate_control_plane::args::Database::Postgres { url: database.url() };
-    dropmate_control_plane::migrations::migrate(&everything, false).await.unwrap();
+    dropmate_control_plane::migrations::migrate(&everything, &[], false).await.unwrap();
     let mut first = Replica::start(&dir.path().join("first"), &secrets, &database);
     let second = Replica::start(&dir.path().join("second"), &secrets, &database);
     let proxy = Proxy::start(first.address).await;

@@ -10,8 +10,8 @@ const OURS: &[&str] = &[GROUP];
 const CORE: &[&str] = &[""];
 const LEASES: &[&str] = &["coordination.k8s.io"];
 const EVENTS: &[&str] = &["", "events.k8s.io"];
-/// The state, the past and the archive of everything of ours.
-const EVERY_STATE: &[&str] = &["*/", "*/status", "*/history", "*/archive"];
+/// The state, the past and the archive of everything of ours, and what tracking tells of it.
+const EVERY_STATE: &[&str] = &["*/", "*/status", "*/history", "*/archive", "orders/timeline", "drivers/positions"];
 
 const fn rule(
     role: Role,
@@ -108,12 +108,13 @@ pub const TABLE: &[&[Rule]] = &[
     // What a driver does goes through `/v1/me`.
     &[
         own(Role::Driver, OURS, &["orders", "orders/status", "drivers", "drivers/status"], READ),
-        own(Role::Driver, OURS, &["drivers/position"], &["get"]),
+        own(Role::Driver, OURS, &["orders/timeline", "drivers/position", "drivers/positions"], &["get"]),
         rule(Role::Driver, CORE, &["namespaces"], &["get"]),
         own(Role::Driver, &[TASKS], &["proofs"], &["get"]),
     ],
     &[
         own(Role::Customer, OURS, &["orders", "orders/status"], READ),
+        own(Role::Customer, OURS, &["orders/timeline"], &["get"]),
         Rule { fields: Some(ORDERED), ..own(Role::Customer, OURS, &["orders"], &["create"]) },
         Rule { fields: Some(&["spec.cancelled"]), ..own(Role::Customer, OURS, &["orders"], &["update", "patch"]) },
         rule(Role::Customer, CORE, &["namespaces"], &["get"]),
@@ -129,6 +130,8 @@ pub const TABLE: &[&[Rule]] = &[
     ],
     &agent(Role::Tracking, &["tracking"]),
     &[
+        // Arrivals, where the policy says so.
+        rule(Role::Tracking, OURS, &["orders/progress"], &["create"]),
         status(
             Role::Tracking,
             &["orders/status"],

@@ -45,7 +45,7 @@ impl Gateway {
         }
         record.caller.clone_from(&caller.user);
         record.said.clone_from(caller.said());
-        self.counted(self.limits.caller(&caller.user), record)?;
+        self.counted(self.limits.caller(&caller.user).await, record)?;
         let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
         let room = self.bounds.requests.clone().try_acquire_owned().map_err(full)?;
         Ok((Some(Admitted::Fixed(caller)), None, Some(room)))

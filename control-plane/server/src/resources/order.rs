@@ -15,7 +15,7 @@ use dropmate_api::{
         progress::{self, Applied, ReportError},
     },
     registry::{Part, WriteContext},
-    subresource::{Binding, Fence, Report, Unbinding},
+    subresource::{Binding, Fence, Report, ReportType, Unbinding},
     validation::Cause,
 };
 use dropmate_store::{At, Change, Expect, Guard, Key, Object, WriteError};
@@ -37,6 +37,8 @@ use crate::{
 
 /// The account of the dispatch agent.
 const DISPATCH: &str = "system:serviceaccount:dropmate-system:dispatch";
+/// The account of the tracking agent.
+const TRACKING: &str = "system:serviceaccount:dropmate-system:tracking";
 /// The Lease that dispatch's decisions are made under.
 const DISPATCH_LEASE: &str = "dispatch";
 /// Where drivers are stored.
@@ -123,6 +125,9 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
         let why =
             if by_dispatch { "a driver reports this, not dispatch" } else { "only the dispatch agent reports this" };
         return Err(refused(&call, "create", "progress", why));
+    }
+    if call.caller.user == TRACKING && report.type_ != ReportType::Arrive {
+        return Err(refused(&call, "create", "progress", "tracking reports arrivals and nothing else"));
     }
     let fence = if by_dispatch { Some(require_fence(&call, "Report", report.fence.as_ref())?) } else { None };
     match take(&call, &report, fence, None, options).await {
