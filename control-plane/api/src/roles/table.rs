@@ -50,7 +50,7 @@ const fn agent(role: Role, lease: &'static [&'static str]) -> [Rule; 6] {
 }
 
 /// What members see of their own namespace, with what happened in it.
-const fn onlooker(role: Role) -> [Rule; 4] {
+const fn onlooker(role: Role) -> [Rule; 5] {
     [
         rule(role, OURS, EVERY_STATE, READ),
         rule(role, OURS, &["drivers/position"], &["get"]),
