@@ -213,6 +213,12 @@ pub(super) static KINDS: [Kind; 12] = [
             column("Suspended", "boolean", ".spec.suspended", "Whether the driver gets no new orders"),
             wide("Display Name", "string", ".spec.displayName", "The name people see"),
             wide("Next", "string", ".status.route[0].order", "The order of the next stop"),
+            wide(
+                "Availability",
+                "string",
+                ".status.availability",
+                "Whether the driver takes orders, as the driver says",
+            ),
         ],
         storage: "drivers.dropmate.dev",
         schema: schema!(schemas::ours(

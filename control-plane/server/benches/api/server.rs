@@ -5,6 +5,7 @@ use std::{
     io::{BufRead, BufReader},
     net::SocketAddr,
     os::unix::fs::DirBuilderExt,
+    path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -42,10 +43,28 @@ pub(crate) struct Cpu {
 
 /// A running server; it ends with the value.
 pub(crate) struct Server {
-    child: Child,
-    database: Option<PostgresServer>,
+    pub(crate) child: Child,
+    pub(crate) database: Option<PostgresServer>,
     pub(crate) access: Access,
-    _dir: TempDir,
+    /// Has the data dir, `data`.
+    pub(crate) dir: TempDir,
+}
+
+/// Starts the program over that data dir and database; where it listens.
+pub(crate) fn spawn(data_dir: &Path, database: Option<&PostgresServer>) -> Result<(Child, SocketAddr)> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dropmate-control-plane"));
+    command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    // All load comes from one caller.
+    command.args(["--rate-limit-caller", "0", "--rate-limit-address", "0", "--data-dir"]);
+    command.arg(data_dir);
+    if let Some(database) = database {
+        command.args(["--database-url", database.url()]);
+    }
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cannot start the server")?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
+    let address = line.trim().strip_prefix("https://").with_context(|| format!("the server said {line:?}"))?;
+    Ok((child, address.parse()?))
 }
 
 impl Server {
@@ -57,39 +76,25 @@ impl Server {
     pub(crate) async fn start_with(kind: Kind, callers: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let database = (kind == Kind::Postgres).then(|| PostgresServer::start(&[]));
-        let program = env!("CARGO_BIN_EXE_dropmate-control-plane");
         let data_dir = dir.path().join("data");
         if !callers.is_empty() {
             DirBuilder::new().mode(0o700).create(&data_dir)?;
             fs::write(data_dir.join("tokens.csv"), callers)?;
         }
-        let mut command = Command::new(program);
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        // All load comes from one caller.
-        command.args(["--rate-limit-caller", "0", "--rate-limit-address", "0", "--data-dir"]);
-        command.arg(&data_dir);
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;
             dropmate_identity::Identity::migrate_postgres(database.url()).await?;
             dropmate_ingest::Ingest::migrate_postgres(database.url()).await?;
-            command.args(["--database-url", database.url()]);
         }
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().context("cannot start the server")?;
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().context("no output")?).read_line(&mut line)?;
-        let address = line.trim().strip_prefix("https://").with_context(|| format!("the server said {line:?}"))?;
+        let (child, address) = spawn(&data_dir, database.as_ref())?;
         let kubeconfig = fs::read_to_string(data_dir.join("admin.kubeconfig"))?;
         let field = |name: &str| -> Result<String> {
             let line = kubeconfig.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'));
             Ok(line.with_context(|| format!("no {name} in the kubeconfig"))?.trim().trim_matches('"').to_owned())
         };
-        let access = Access {
-            address: address.parse()?,
-            token: field("token")?,
-            ca: STANDARD.decode(field("certificate-authority-data")?)?,
-        };
-        Ok(Self { child, database, access, _dir: dir })
+        let access =
+            Access { address, token: field("token")?, ca: STANDARD.decode(field("certificate-authority-data")?)? };
+        Ok(Self { child, database, access, dir })
     }
 
     /// What it and its database have used up to now.

@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::{
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 use crate::{
     client::{Client, json},
     figures::{memory, ms, percentile},
-    server::{Kind, Server},
+    server::{Kind, Server, spawn},
 };
 
 /// Drivers on the road.
@@ -71,6 +71,38 @@ pub(crate) async fn run(kind: Kind, time: Duration) -> Result<()> {
     part(&server, "2,000 drivers, a fix each second", steady(&server, &clock, time)).await?;
     part(&server, "batches of 50, full speed", fast(&server, &clock, time)).await?;
     memory(&server, "after both");
+    let server = Arc::into_inner(server).context("somebody still sends")?;
+    killed(server, &clock, time / 4).await
+}
+
+/// Batches at full speed until the server is killed (-9); then it is started again, and what was acknowledged is counted.
+async fn killed(mut server: Server, clock: &Arc<Moments>, time: Duration) -> Result<()> {
+    let before = kept(&server).await?;
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let mut phones = JoinSet::new();
+    for connection in 0..FAST {
+        let (access, clock, acknowledged) = (server.access.clone(), clock.clone(), acknowledged.clone());
+        phones.spawn(async move {
+            let Ok(mut client) = Client::connect(&access).await else { return };
+            client.access.token = token(connection);
+            while send(&mut client, &clock, BATCH, &mut Sent::default()).await.is_ok() {
+                acknowledged.fetch_add(BATCH as u64, Ordering::Relaxed);
+            }
+        });
+    }
+    sleep(time).await;
+    server.child.kill()?;
+    server.child.wait()?;
+    while phones.join_next().await.is_some() {}
+    let (child, address) = spawn(&server.dir.path().join("data"), server.database.as_ref())?;
+    server.child = child;
+    server.access.address = address;
+    let (acknowledged, arrived) = (acknowledged.load(Ordering::Relaxed), kept(&server).await? - before);
+    println!(
+        "kill -9 under that load: {acknowledged} fixes acknowledged, {arrived} kept, {} lost",
+        acknowledged.saturating_sub(arrived)
+    );
+    ensure!(arrived >= acknowledged, "fixes were acknowledged and lost");
     Ok(())
 }
 

@@ -103,7 +103,8 @@ fn read(mut told: Value, me: &Me) -> std::result::Result<(String, Report), Box<A
     }
     let name = order.split_once('/').filter(|(namespace, name)| *namespace == me.namespace && is_dns_subdomain(name));
     let Some((_, name)) = name else {
-        return Err(rejected(StatusCode::NOT_FOUND, format!("order {order:?} not found")));
+        let (status, why) = not_there(&report, &order);
+        return Err(rejected(status, why));
     };
     // Whatever it says: it is this driver's, and made under no lease.
     Ok((name.to_owned(), Report { driver: Some(me.driver.clone()), fence: None, ..report }))
@@ -148,8 +149,20 @@ async fn one(call: &Call, me: &Me, report: &Report) -> Result<Answer> {
         Err(NotTaken::Illegal(error, order)) => Ok(rejected(id, code(&error), error.to_string(), Some(&order))),
         Err(NotTaken::Busy) => Err(ApiError::unavailable("the order changes too fast at the moment; try again")),
         Err(NotTaken::Refused(error)) if error.code().is_server_error() => Err(error),
+        Err(NotTaken::Refused(error)) if error.code() == StatusCode::NOT_FOUND => {
+            let (status, why) = not_there(report, &format!("{}/{}", me.namespace, call.name()));
+            Ok(rejected(id, status, why, None))
+        }
         Err(NotTaken::Refused(error)) => Ok(rejected(id, error.code(), error.message().to_owned(), None)),
     }
+}
+
+/// What is said of an order that the driver has nothing to do with, whether there is one or not.
+fn not_there(report: &Report, order: &str) -> (StatusCode, String) {
+    if matches!(report.type_, ReportType::Accept | ReportType::Decline) {
+        return (StatusCode::CONFLICT, format!("there is no open offer of order {order:?}"));
+    }
+    (StatusCode::NOT_FOUND, format!("order {order:?} not found"))
 }
 
 fn rejected(client_event_id: Value, status: StatusCode, why: String, order: Option<&Order>) -> Answer {

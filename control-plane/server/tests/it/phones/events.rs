@@ -129,7 +129,7 @@ async fn a_bad_report_is_rejected_and_the_rest_taken_in() {
     for (place, order) in [(4, "kims"), (5, "nobodys")] {
         assert_eq!(results[place]["phase"], Value::Null);
         let detail = results[place]["detail"].as_str().unwrap();
-        assert_eq!(detail, format!("orders.dropmate.dev {order:?} not found"));
+        assert_eq!(detail, format!("order \"acme/{order}\" not found"));
     }
     assert_eq!(results[12]["phase"], "OutForDelivery");
     assert_eq!(results[13]["outcome"], "rejected");
@@ -141,7 +141,8 @@ async fn a_bad_report_is_rejected_and_the_rest_taken_in() {
 async fn an_offer_is_accepted_by_whom_it_was_made_to() {
     let day = Day::begin().await;
     day.released("o", &json!({})).await;
-    assert_eq!(outcomes(&send(&day, &[day.report("o", "accept", 1)]).await), ["rejected 404"], "nobody has asked");
+    assert_eq!(outcomes(&send(&day, &[day.report("o", "accept", 1)]).await), ["rejected 409"], "nobody has asked");
+    assert_eq!(outcomes(&send(&day, &[day.report("nobodys", "accept", 1)]).await), ["rejected 409"], "nor of this");
     let offer = json!({
         "type": "offer", "clientEventId": "offer", "driver": "sam", "deadline": day.minutes(5).to_string(),
     });
