@@ -61,6 +61,7 @@ impl Server {
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;
             dropmate_identity::Identity::migrate_postgres(database.url()).await?;
+            dropmate_ingest::Ingest::migrate_postgres(database.url()).await?;
             command.args(["--database-url", database.url()]);
         }
         let mut child =

@@ -54,6 +54,7 @@ impl Place {
         let database = Database::create().await;
         Postgres::migrate(&database.url()).await.unwrap();
         Identity::migrate_postgres(&database.url()).await.unwrap();
+        dropmate_ingest::Ingest::migrate_postgres(&database.url()).await.unwrap();
         let key = NamedTempFile::new().unwrap();
         std::fs::write(&key, "5a".repeat(32)).unwrap();
         let (url, file) = (database.url(), key.path().to_str().unwrap());

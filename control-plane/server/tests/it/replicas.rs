@@ -8,6 +8,8 @@ mod garbage;
 mod namespaces;
 #[path = "replicas/programs.rs"]
 mod programs;
+#[path = "replicas/proofs.rs"]
+mod proofs;
 #[path = "replicas/revoked.rs"]
 mod revoked;
 #[path = "replicas/versions.rs"]
@@ -17,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use dropmate_control_plane::ControlPlane;
 use dropmate_identity::Identity;
+use dropmate_ingest::Ingest;
 use dropmate_store::{Options, Postgres, Store};
 use dropmate_testing::Database;
 use futures::future::join_all;
@@ -41,6 +44,7 @@ async fn migrated() -> Database {
     let database = Database::create().await;
     Postgres::migrate(&database.url()).await.unwrap();
     Identity::migrate_postgres(&database.url()).await.unwrap();
+    Ingest::migrate_postgres(&database.url()).await.unwrap();
     database
 }
 
