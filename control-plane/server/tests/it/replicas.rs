@@ -8,6 +8,8 @@ mod garbage;
 mod namespaces;
 #[path = "replicas/programs.rs"]
 mod programs;
+#[path = "replicas/proofs.rs"]
+mod proofs;
 #[path = "replicas/revoked.rs"]
 mod revoked;
 #[path = "replicas/versions.rs"]
