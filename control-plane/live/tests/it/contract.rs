@@ -130,7 +130,7 @@ async fn passed(pair: &Pair, class: &'static str, key: &str, quota: Quota, tries
 }
 
 async fn a_quota_is_one_for_all_processes(pair: Pair) {
-    let quota = Quota { interval: Duration::from_secs(60), burst: 10 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 10 };
     let key = pair.name("ada");
     assert_eq!(pair.here.take("test", &key, quota).await.left, 9);
     assert_eq!(passed(&pair, "test", &key, quota, 40).await, 9);
@@ -150,7 +150,7 @@ async fn a_quota_comes_back_with_time(pair: Pair) {
 }
 
 async fn a_key_of_one_class_says_nothing_about_another(pair: Pair) {
-    let quota = Quota { interval: Duration::from_secs(60), burst: 1 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 1 };
     let key = pair.name("ada");
     assert_eq!(passed(&pair, "one", &key, quota, 4).await, 1);
     assert_eq!(passed(&pair, "other", &key, quota, 4).await, 1);

@@ -47,13 +47,13 @@ async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     if wanted("deliver") {
-        deliver(&Server::start().await?).await?;
+        deliver(&Server::start()?).await?;
     }
     if wanted("stuck") {
-        stuck(&Server::start().await?).await?;
+        stuck(&Server::start()?).await?;
     }
     if wanted("idle") {
-        idle(&Server::start().await?).await?;
+        idle(&Server::start()?).await?;
     }
     Ok(())
 }
@@ -193,7 +193,7 @@ async fn stuck(server: &Server) -> Result<()> {
     );
     ensure!(heard == LARGE_WRITES, "the others disturbed it");
     let waited = Instant::now();
-    while server.metric("dropmate_stream_clients").await? > 1.0 && waited.elapsed() < Duration::from_secs(60) {
+    while server.metric("dropmate_stream_clients").await? > 1.0 && waited.elapsed() < Duration::from_mins(1) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     println!(
