@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dropmate_live::{Quota, Topic};
+use prometheus_client::{encoding::text::encode, registry::Registry};
 
 use super::support::{Pair, at, position, soon};
 
@@ -35,6 +36,7 @@ macro_rules! contract {
             a_key_of_one_class_says_nothing_about_another,
             a_cached_value_is_found_everywhere_until_it_is_removed,
             a_cached_value_expires,
+            hits_and_misses_are_counted_for_each_cache,
             caches_do_not_meet,
             a_value_that_is_too_large_is_not_kept,
         }
@@ -175,6 +177,23 @@ async fn a_cached_value_expires(pair: Pair) {
     assert!(cache.get("short").await.is_some());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(cache.get("short").await, None);
+}
+
+async fn hits_and_misses_are_counted_for_each_cache(pair: Pair) {
+    let mut registry = Registry::default();
+    pair.here.register(&mut registry);
+    let (routes, key) = (pair.here.cache("routes"), pair.name("sam"));
+    routes.get(&key).await;
+    routes.put(&key, Bytes::from_static(b"x"), Duration::from_secs(30)).await;
+    routes.get(&key).await;
+    routes.get(&key).await;
+    pair.here.cache("timelines").get(&key).await;
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    for (cache, outcome, count) in [("routes", "hit", 2), ("routes", "miss", 1), ("timelines", "miss", 1)] {
+        let line = format!("dropmate_live_cache_lookups_total{{cache=\"{cache}\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
 }
 
 async fn caches_do_not_meet(pair: Pair) {
