@@ -104,7 +104,9 @@ impl Fleet {
         let mut gone = Vec::new();
         for drivers in self.namespaces.values_mut() {
             let old: Vec<_> = drivers.by_name.values().filter(|held| held.at < at).cloned().collect();
-            old.iter().for_each(|position| drivers.remove(position));
+            for position in &old {
+                drivers.remove(position);
+            }
             gone.extend(old);
         }
         self.namespaces.retain(|_, drivers| !drivers.by_name.is_empty());

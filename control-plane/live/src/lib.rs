@@ -102,7 +102,9 @@ impl Live {
     pub fn saw(&self, positions: impl IntoIterator<Item = Position>) {
         let newer = self.inner.took(positions);
         if let Some(share) = &self.inner.share {
-            newer.into_iter().for_each(|position| share.tell(position));
+            for position in newer {
+                share.tell(position);
+            }
         }
     }
 
@@ -140,7 +142,9 @@ impl Live {
         self.inner.metrics.positions.set(self.inner.fleet().len() as i64);
         let count = gone.len();
         if let Some(share) = &self.inner.share {
-            gone.into_iter().for_each(|position| share.forget(position));
+            for position in gone {
+                share.forget(position);
+            }
         }
         count
     }

@@ -105,7 +105,9 @@ impl Keeper {
             let mut pipeline = redis::pipe();
             pipeline.cmd("UNLINK").arg(keys).ignore();
             self.link.steady::<()>("heal", &pipeline).await?;
-            keys.iter().for_each(|key| self.owed.paid(key));
+            for key in keys {
+                self.owed.paid(key);
+            }
         }
         let mut pipeline = redis::pipe();
         pipeline.cmd("SMEMBERS").arg(commands::namespaces(&self.link));

@@ -56,6 +56,8 @@ async fn listen(mut said: PubSub, link: &Link, inner: &Weak<Inner>) {
         }
         let topics: Vec<_> = heard.topics().collect();
         inner.took(heard.positions);
-        topics.into_iter().for_each(|topic| inner.wake(topic));
+        for topic in topics {
+            inner.wake(topic);
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dropmate_live::{Quota, Topic};
+use prometheus_client::{encoding::text::encode, registry::Registry};
 
 use super::support::{Pair, at, position, soon};
 
@@ -35,6 +36,7 @@ macro_rules! contract {
             a_key_of_one_class_says_nothing_about_another,
             a_cached_value_is_found_everywhere_until_it_is_removed,
             a_cached_value_expires,
+            hits_and_misses_are_counted_for_each_cache,
             caches_do_not_meet,
             a_value_that_is_too_large_is_not_kept,
         }
@@ -130,7 +132,7 @@ async fn passed(pair: &Pair, class: &'static str, key: &str, quota: Quota, tries
 }
 
 async fn a_quota_is_one_for_all_processes(pair: Pair) {
-    let quota = Quota { interval: Duration::from_secs(60), burst: 10 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 10 };
     let key = pair.name("ada");
     assert_eq!(pair.here.take("test", &key, quota).await.left, 9);
     assert_eq!(passed(&pair, "test", &key, quota, 40).await, 9);
@@ -150,7 +152,7 @@ async fn a_quota_comes_back_with_time(pair: Pair) {
 }
 
 async fn a_key_of_one_class_says_nothing_about_another(pair: Pair) {
-    let quota = Quota { interval: Duration::from_secs(60), burst: 1 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 1 };
     let key = pair.name("ada");
     assert_eq!(passed(&pair, "one", &key, quota, 4).await, 1);
     assert_eq!(passed(&pair, "other", &key, quota, 4).await, 1);
@@ -175,6 +177,23 @@ async fn a_cached_value_expires(pair: Pair) {
     assert!(cache.get("short").await.is_some());
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(cache.get("short").await, None);
+}
+
+async fn hits_and_misses_are_counted_for_each_cache(pair: Pair) {
+    let mut registry = Registry::default();
+    pair.here.register(&mut registry);
+    let (routes, key) = (pair.here.cache("routes"), pair.name("sam"));
+    routes.get(&key).await;
+    routes.put(&key, Bytes::from_static(b"x"), Duration::from_secs(30)).await;
+    routes.get(&key).await;
+    routes.get(&key).await;
+    pair.here.cache("timelines").get(&key).await;
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    for (cache, outcome, count) in [("routes", "hit", 2), ("routes", "miss", 1), ("timelines", "miss", 1)] {
+        let line = format!("dropmate_live_cache_lookups_total{{cache=\"{cache}\",outcome=\"{outcome}\"}} {count}\n");
+        assert!(text.contains(&line), "{line} in {text}");
+    }
 }
 
 async fn caches_do_not_meet(pair: Pair) {

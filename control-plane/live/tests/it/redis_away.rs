@@ -68,7 +68,7 @@ async fn what_was_seen_while_redis_was_away_gets_around_when_it_is_back() {
 async fn a_redis_that_does_not_answer_holds_nobody_up_and_limits_stay() {
     let redis = RedisServer::start(&[]);
     let pair = Pair::at(redis.url()).await;
-    let quota = Quota { interval: Duration::from_secs(60), burst: 5 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 5 };
     redis.pause();
     let began = Instant::now();
     let mut passed = 0;
@@ -93,7 +93,7 @@ async fn what_was_removed_while_redis_did_not_answer_is_not_found_when_it_does()
     let redis = RedisServer::start(&[]);
     let pair = Pair::at(redis.url()).await;
     let (here, there) = (pair.here.cache("routes"), pair.there.cache("routes"));
-    here.put("k", Bytes::from_static(b"v"), Duration::from_secs(60)).await;
+    here.put("k", Bytes::from_static(b"v"), Duration::from_mins(1)).await;
     assert!(there.get("k").await.is_some());
     redis.pause();
     here.remove("k").await;
@@ -114,7 +114,7 @@ async fn without_a_redis_at_the_start_all_is_well_in_this_process() {
     let live = live("redis://127.0.0.1:1");
     live.saw([position("acme", "sam", 1)]);
     assert!(live.latest("acme", "sam").is_some() && live.is_shared() && !live.is_connected());
-    let quota = Quota { interval: Duration::from_secs(60), burst: 2 };
+    let quota = Quota { interval: Duration::from_mins(1), burst: 2 };
     let mut passed = 0;
     for _ in 0..10 {
         passed += usize::from(live.take("test", "ada", quota).await.allowed);

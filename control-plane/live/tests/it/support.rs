@@ -17,6 +17,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    #[expect(clippy::unused_async, reason = "the other kind has to wait")]
     pub(crate) async fn memory() -> Self {
         let here = Live::memory();
         Self { there: here.clone(), here, id: id() }
@@ -74,16 +75,13 @@ pub(crate) fn position(namespace: &str, driver: &str, second: i64) -> Position {
 }
 
 /// Waits until it is so. Panics after [`SOON`].
-#[track_caller]
-pub(crate) fn soon(what: &str, mut is_so: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    async move {
-        let waited = async {
-            while !is_so() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(SOON, waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
-    }
+pub(crate) async fn soon(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waited).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
 fn id() -> String {

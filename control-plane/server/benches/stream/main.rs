@@ -34,8 +34,8 @@ const OPENED_AT_ONCE: usize = 50;
 /// One socket in so many looks at the time that each position took; all count.
 const TIMED_ONE_IN: usize = 10;
 /// What is written to an order while clients do not read, and how often: more than kernels keep for a connection.
-const LARGE_BYTES: usize = 100_000;
-const LARGE_WRITES: usize = 150;
+const LARGE_BYTES: usize = 20_000;
+const LARGE_WRITES: usize = 750;
 
 fn size(name: &str, default: usize) -> usize {
     std::env::var(format!("DROPMATE_BENCH_{name}")).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -47,13 +47,13 @@ async fn main() -> Result<()> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     if wanted("deliver") {
-        deliver(&Server::start().await?).await?;
+        deliver(&Server::start()?).await?;
     }
     if wanted("stuck") {
-        stuck(&Server::start().await?).await?;
+        stuck(&Server::start()?).await?;
     }
     if wanted("idle") {
-        idle(&Server::start().await?).await?;
+        idle(&Server::start()?).await?;
     }
     Ok(())
 }
@@ -158,14 +158,17 @@ async fn stuck(server: &Server) -> Result<()> {
         "spec": {"pickup": stop, "dropoff": stop, "recipient": {"name": "Ada"}},
     });
     server.send("POST", orders, "application/json", &order).await?;
-    let mut reading = Socket::open(server, "namespace=default".to_owned()).await?;
-    let stuck = open(server, count, |_| "namespace=default".to_owned()).await?;
-    // What the writes themselves leave in memory is there before.
     let write = async |number: usize| {
         let large = "x".repeat(LARGE_BYTES);
         let patch = json!({"metadata": {"annotations": {"large": large, "n": number.to_string()}}});
         server.send("PATCH", &format!("{orders}/o-1"), "application/merge-patch+json", &patch).await
     };
+    // What the writes themselves leave in memory is there before.
+    for number in 0..LARGE_WRITES {
+        write(number).await?;
+    }
+    let mut reading = Socket::open(server, "namespace=default".to_owned()).await?;
+    let stuck = open(server, count, |_| "namespace=default".to_owned()).await?;
     let reader = tokio::spawn(async move {
         let (mut heard, mut slowest) = (0, Duration::ZERO);
         let mut last = Instant::now();
@@ -186,14 +189,14 @@ async fn stuck(server: &Server) -> Result<()> {
     let held = server.memory().saturating_sub(before);
     let (heard, slowest) = tokio::time::timeout(Duration::from_secs(30), reader).await??;
     println!(
-        "the one that reads heard {heard} of {LARGE_WRITES}, the longest pause {:.0} ms; memory for each that does not: {:.0} KiB (target 256), with all that {} MiB of writes leave",
+        "the one that reads heard {heard} of {LARGE_WRITES}, the longest pause {:.0} ms; memory for each that does not: {:.0} KiB (target 256), after {} MiB",
         slowest.as_secs_f64() * 1e3,
         kib(held) / count as f64,
         LARGE_WRITES * LARGE_BYTES / (1 << 20),
     );
     ensure!(heard == LARGE_WRITES, "the others disturbed it");
     let waited = Instant::now();
-    while server.metric("dropmate_stream_clients").await? > 1.0 && waited.elapsed() < Duration::from_secs(60) {
+    while server.metric("dropmate_stream_clients").await? > 1.0 && waited.elapsed() < Duration::from_mins(1) {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     println!(

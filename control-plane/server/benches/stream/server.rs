@@ -33,7 +33,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let (dir, redis) = (tempfile::tempdir()?, RedisServer::start(&[]));
         let data_dir = dir.path().join("data");
         let admin = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;

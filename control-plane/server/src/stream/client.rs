@@ -20,7 +20,7 @@ use super::{
     snapshot::Snapshot,
     start::Beginning,
 };
-use crate::{caller::Admission, state::AppState};
+use crate::{caller::Admission, error::ApiError, state::AppState};
 
 /// How often a client is asked whether it is there, and after how many such questions without a word it is not.
 const HEARTBEAT: Duration = Duration::from_secs(25);
@@ -176,7 +176,7 @@ impl Line {
         writing(ended, socket.send(Message::Ping(Bytes::new()))).await
     }
 
-    fn heard(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    fn heard(&mut self, message: Option<&Result<Message, axum::Error>>) -> Result<(), End> {
         self.unanswered = 0;
         self.messages += 1;
         match message {
@@ -223,7 +223,7 @@ async fn begin_and_go_on(
     sees: &Sees,
     seq: Revision,
     watch: Option<Watch>,
-    seats: &mut Vec<Seat>,
+    seats: &mut [Seat],
 ) -> Result<Never, End> {
     line.put("hello", frames::hello(&sees.words, seq)).await?;
     let mut watch = match watch {
@@ -254,13 +254,13 @@ async fn begin_and_go_on(
                 line.ping().await?;
                 heartbeat = Instant::now() + HEARTBEAT;
             }
-            Wake::Heard(message) => line.heard(message)?,
+            Wake::Heard(message) => line.heard(message.as_ref())?,
             Wake::Changed(change) => {
                 let mut change = Some(change);
                 for _ in 0..CHANGES_AT_ONCE {
                     match change {
                         Some(Some(Ok(event))) => {
-                            let frames = sees.seeing.frames(&sees.words, &event).map_err(broken)?;
+                            let frames = sees.seeing.frames(&sees.words, &event).map_err(|error| broken(&error))?;
                             for frame in frames.iter() {
                                 line.put("event", frame.clone()).await?;
                             }
@@ -289,7 +289,7 @@ async fn begin_and_go_on(
 async fn reset(line: &mut Line, sees: &Sees) -> Result<Watch, End> {
     let mut snapshot = Snapshot::default();
     loop {
-        let (frame, seq) = snapshot.next(sees).await.map_err(broken)?;
+        let (frame, seq) = snapshot.next(sees).await.map_err(|error| broken(&error))?;
         line.put("reset", frame).await?;
         if let Some(seq) = seq {
             return sees.state.store.watch(sees.scope.clone(), seq).await.map_err(|_| End::Slow);
@@ -328,7 +328,7 @@ async fn next_of(seats: &mut [Seat]) -> (usize, Result<Arc<Placed>, RecvError>) 
     }
 }
 
-fn broken(error: crate::error::ApiError) -> End {
+fn broken(error: &ApiError) -> End {
     tracing::warn!(error = error.message(), "a live stream cannot go on");
     End::Slow
 }

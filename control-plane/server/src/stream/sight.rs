@@ -16,6 +16,8 @@ use crate::{error::Result, resources::Eyes};
 const KEPT: usize = 512;
 /// The same for those who see only their own: seldom more than a few clients.
 const KEPT_OWN: usize = 8;
+/// Bytes of orders whose frames are kept for each way of seeing; large ones are put into words more often.
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
 /// After so many newcomers those are forgotten whom nobody is any more.
 const TIDY_EVERY: usize = 256;
 
@@ -32,7 +34,9 @@ pub(super) struct Seeing {
 #[derive(Debug, Default)]
 struct Made {
     by_revision: HashMap<Revision, Arc<OnceLock<Frames>>>,
-    order: VecDeque<Revision>,
+    /// Oldest first, each with the size of its order.
+    order: VecDeque<(Revision, usize)>,
+    bytes: usize,
 }
 
 impl Seeing {
@@ -48,18 +52,27 @@ impl Seeing {
                 slot.clone()
             } else {
                 let slot = Arc::<OnceLock<Frames>>::default();
-                made.by_revision.insert(change.revision, slot.clone());
-                made.order.push_back(change.revision);
-                let kept = if self.eyes.is_none() { KEPT } else { KEPT_OWN };
-                while made.order.len() > kept {
-                    let oldest = made.order.pop_front().unwrap_or_default();
-                    made.by_revision.remove(&oldest);
-                }
+                made.keep(change, slot.clone(), if self.eyes.is_none() { KEPT } else { KEPT_OWN });
                 slot
             }
         };
         let make = || frames::of_change(words, self.eyes.as_ref(), change).map(Arc::from);
         slot.get_or_init(make).clone()
+    }
+}
+
+impl Made {
+    /// What is too much goes, oldest first; who is at it has it already.
+    fn keep(&mut self, change: &Event, slot: Arc<OnceLock<Frames>>, most: usize) {
+        let size = change.object.body.len();
+        self.by_revision.insert(change.revision, slot);
+        self.order.push_back((change.revision, size));
+        self.bytes += size;
+        while self.order.len() > most || self.bytes > KEPT_BYTES {
+            let Some((oldest, size)) = self.order.pop_front() else { return };
+            self.by_revision.remove(&oldest);
+            self.bytes -= size;
+        }
     }
 }
 

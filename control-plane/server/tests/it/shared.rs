@@ -136,7 +136,7 @@ async fn two_replicas_are_one_stream() {
     let query = format!("namespace=acme&ticket={}", ticket["ticket"].as_str().unwrap());
     let mut stream = ask(&b, &query, &[]).await.expect("the other replica takes it");
     let hello = stream.next().await;
-    stream.epoch = hello["epoch"].as_str().unwrap().to_owned();
+    hello["epoch"].as_str().unwrap().clone_into(&mut stream.epoch);
     shop.order("o-1").await;
     assert_eq!(stream.event().await.0, "order.created");
     shop.saw("sam", 1);

@@ -106,9 +106,9 @@ impl Shop {
         self.send("operator", Method::DELETE, &path, &json!({"reason": "off duty"})).await;
     }
 
-    pub(crate) async fn patch(&self, order: &str, patch: &Value) -> u64 {
+    pub(crate) async fn patch(&self, order: &str, change: &Value) -> u64 {
         let path = at("acme", &format!("orders/{order}"));
-        let patched = self.send("operator", Method::PATCH, &path, patch).await;
+        let patched = self.send("operator", Method::PATCH, &path, change).await;
         patched["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
     }
 

@@ -65,7 +65,7 @@ async fn clients_that_are_cut_at_random_miss_no_change() {
         made.insert(shop.patch(&format!("o-{}", number % 10), &change).await);
     }
     tell.send(*made.last().unwrap()).unwrap();
-    let finished = tokio::time::timeout(Duration::from_secs(60), join_all(clients)).await.expect("all come to the end");
+    let finished = tokio::time::timeout(Duration::from_mins(1), join_all(clients)).await.expect("all come to the end");
     for client in finished {
         let (heard, resets) = client.unwrap();
         let missed: Vec<_> = made.difference(&heard).collect();

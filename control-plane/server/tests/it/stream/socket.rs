@@ -60,7 +60,7 @@ impl Socket {
             ask(server, query, &[("authorization", &format!("Bearer {token}"))]).await.expect("it may be opened");
         let hello = socket.next().await;
         assert_eq!(hello["type"], "hello", "{hello}");
-        socket.epoch = hello["epoch"].as_str().unwrap().to_owned();
+        hello["epoch"].as_str().unwrap().clone_into(&mut socket.epoch);
         socket
     }
 
