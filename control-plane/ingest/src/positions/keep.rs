@@ -10,19 +10,20 @@ use super::Row;
 
 const RAISE: &str = "UPDATE counter SET value = value + $1 RETURNING value - $1";
 
-/// One statement, so that no lock is held over a round trip.
+/// One statement, so that no lock is held over a round trip. The counter comes in by subqueries: joined, its one row would be
+/// taken for thousands, and such a plan is worth compiling to PostgreSQL, which takes longer than all the rest.
 const KEEP_POSTGRES: &str = "
     WITH raised AS (UPDATE counter SET value = value + cardinality($2::text[]) RETURNING value - cardinality($2) AS base),
     kept AS (
         INSERT INTO positions (seq, namespace, driver, at, recorded_at, latitude, longitude, detail)
-        SELECT base + n, namespace, driver, at, $1, latitude, longitude, detail
-        FROM raised, unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+        SELECT (SELECT base FROM raised) + n, namespace, driver, at, $1, latitude, longitude, detail
+        FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
             WITH ORDINALITY AS given (namespace, driver, at, latitude, longitude, detail, n)
         ORDER BY n
         ON CONFLICT (namespace, driver, at, latitude, longitude) DO NOTHING
         RETURNING seq
     )
-    SELECT seq - base - 1 FROM kept, raised ORDER BY 1";
+    SELECT seq - (SELECT base FROM raised) - 1 FROM kept";
 
 /// All rows as one text: a statement for each would cost more than its work.
 const KEEP_SQLITE: &str = "

@@ -1,10 +1,9 @@
 //! A server with a data directory and a database of its own, and what they cost.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::fs::DirBuilderExt,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -69,18 +68,9 @@ pub(crate) fn spawn(data_dir: &Path, database: Option<&PostgresServer>) -> Resul
 
 impl Server {
     pub(crate) async fn start(kind: Kind) -> Result<Self> {
-        Self::start_with(kind, "").await
-    }
-
-    /// The same with further callers, as lines of `tokens.csv`.
-    pub(crate) async fn start_with(kind: Kind, callers: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let database = (kind == Kind::Postgres).then(|| PostgresServer::start(&[]));
         let data_dir = dir.path().join("data");
-        if !callers.is_empty() {
-            DirBuilder::new().mode(0o700).create(&data_dir)?;
-            fs::write(data_dir.join("tokens.csv"), callers)?;
-        }
         if let Some(database) = &database {
             Postgres::migrate(database.url()).await?;
             dropmate_identity::Identity::migrate_postgres(database.url()).await?;

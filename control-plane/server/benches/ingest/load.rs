@@ -1,7 +1,9 @@
 //! Phones that send, and the count of what arrived.
 
 use std::{
-    fmt::Write,
+    fmt::Write as _,
+    fs::OpenOptions,
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use http::Method;
+use http::{Method, StatusCode};
+use http_body_util::BodyExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -32,6 +35,9 @@ const DRIVERS: usize = 2_000;
 const CONNECTIONS: usize = 40;
 /// Connections at full speed.
 const FAST: usize = 16;
+/// How often, and how long between, is asked whether the server knows the phones.
+const TRIES: usize = 100;
+const AGAIN_AFTER: Duration = Duration::from_millis(200);
 /// The token by which arrivals are counted.
 const TRACKING: &str = "tracking-bench";
 /// Fixes of a request at full speed.
@@ -61,8 +67,10 @@ pub(crate) async fn run(kind: Kind, time: Duration) -> Result<()> {
     for driver in 0..DRIVERS {
         callers += &line(&token(driver), &format!("system:driver:default:d{driver:04}"));
     }
-    let server = Arc::new(Server::start_with(kind, &callers).await?);
+    let server = Arc::new(Server::start(kind).await?);
     make_drivers(&server).await?;
+    OpenOptions::new().append(true).open(server.dir.path().join("data/tokens.csv"))?.write_all(callers.as_bytes())?;
+    known(&server).await?;
     println!(
         "{:<34} {:>9} {:>8} {:>8} {:>12} {:>10} {:>6}",
         "part", "fixes/s", "p50 ms", "p99 ms", "server us/fix", "db us/fix", "lost"
@@ -110,6 +118,22 @@ async fn killed(mut server: Server, clock: &Arc<Moments>, time: Duration) -> Res
 async fn now(server: &Server) -> Result<Timestamp> {
     let clock = json(&Client::connect(&server.access).await?.get("/v1/clock").await?)?;
     Ok(clock["businessNow"].as_str().context("no clock")?.parse()?)
+}
+
+/// Waits until the server has read who the phones are, which it does within seconds.
+async fn known(server: &Server) -> Result<()> {
+    let mut client = Client::connect(&server.access).await?;
+    client.access.token = token(DRIVERS - 1);
+    for _ in 0..TRIES {
+        let answer = client.open(Method::GET, "/v1/me/route", "application/json", Bytes::new(), None).await?;
+        let status = answer.status();
+        answer.into_body().collect().await?;
+        if status == StatusCode::OK {
+            return Ok(());
+        }
+        sleep(AGAIN_AFTER).await;
+    }
+    bail!("the server does not know the phones")
 }
 
 async fn make_drivers(server: &Arc<Server>) -> Result<()> {
