@@ -44,7 +44,8 @@ pub(crate) fn nearby(world: &World, order: OrderId, now: Seconds) -> Vec<Prospec
     let mut prospects = Vec::new();
     for entry in world.index.nearest_neighbor_iter(&job.pickup.0).take(MAX_LOOKED_AT) {
         let driver = entry.data;
-        if found.insert(driver) && world.driver(driver).fitness.unfit(&slot.seen, job).is_none() {
+        let fitness = &world.driver(driver).fitness;
+        if found.insert(driver) && fitness.takes_orders() && fitness.unfit(&slot.seen, job).is_none() {
             prospects.extend(prospect(world, order, driver, now));
             if prospects.len() >= MAX_FOUND {
                 break;

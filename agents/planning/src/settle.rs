@@ -96,7 +96,8 @@ fn time_bound(slot: &mut DriverSlot, world: &World, weights: Weights, now: Secon
         let overdue = now + OVERDUE_CHECK_SECONDS;
         check_at = if slot.start.arrival.is_some() { (check_at + 1).max(overdue) } else { overdue };
     }
-    slot.check_at = check_at.min(slot.fitness.shift_changes_after(now));
+    let silence = report::silent_until(slot, &world.policy).filter(|until| *until > now);
+    slot.check_at = check_at.min(slot.fitness.shift_changes_after(now)).min(silence.unwrap_or(NEVER));
     if let Some((start, _)) = slot.fitness.shift_from(now)
         && start > now + LOOKAHEAD_SECONDS
     {
@@ -131,8 +132,8 @@ fn carry_over(
             continue;
         }
         let slot = world.driver(id);
-        let fit =
-            leg.forced || !slot.fitness.suspended && slot.fitness.unfit(&order.seen, &world.jobs[leg.order]).is_none();
+        let fit = leg.forced
+            || slot.fitness.takes_orders() && slot.fitness.unfit(&order.seen, &world.jobs[leg.order]).is_none();
         if loosened(leg.trip) || !fit {
             world.requeue(leg.order, id);
             continue;
@@ -170,7 +171,7 @@ fn renumber(legs: &mut [Leg]) {
 /// Shows the driver in the index where he can take something on; nowhere while he cannot.
 pub(crate) fn refresh_anchors(world: &mut World, id: DriverId, now: Seconds) {
     let slot = world.driver(id);
-    let works = !slot.fitness.suspended
+    let works = slot.fitness.takes_orders()
         && slot.fitness.shift_from(now).is_some_and(|(start, _)| start <= now + LOOKAHEAD_SECONDS);
     let mut anchors = Vec::new();
     if works {

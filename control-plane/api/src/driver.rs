@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     common::{Condition, Location},
     cross,
-    registry::Strategy,
+    registry::{Part, Strategy, WriteContext},
     validation::Cause,
 };
 
@@ -115,8 +115,8 @@ pub struct Shift {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DriverStatus {
-    /// Whether the driver works at the moment, as they said themselves (`PUT /v1/me/availability`); absent: by the shifts.
-    /// Written by the server alone.
+    /// Whether the driver takes orders, as the driver says (`PUT /v1/me/availability`); absent: by the shifts. Written by
+    /// the server alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub availability: Option<Availability>,
     /// How many orders are bound to the driver and not finished.
@@ -134,17 +134,34 @@ pub struct DriverStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Whether a driver works at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// Whether a driver takes orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum Availability {
-    /// Off duty.
+    /// Has gone home.
     Offline,
-    /// On duty and free.
+    /// Works, and has nothing to carry.
     Available,
-    /// On duty, but takes nothing new for a while.
+    /// Will be back, and gets nothing new until then.
     OnBreak,
-    /// On duty with orders.
+    /// Works, and has orders.
     Busy,
+}
+
+impl Availability {
+    /// Whether the driver may be given new orders.
+    pub fn takes_orders(self) -> bool {
+        matches!(self, Self::Available | Self::Busy)
+    }
+
+    /// As everybody sees it: who works is busy while orders are bound.
+    #[must_use]
+    pub fn with_orders(self, active_orders: i64) -> Self {
+        match self {
+            Self::Available | Self::Busy if active_orders > 0 => Self::Busy,
+            Self::Available | Self::Busy => Self::Available,
+            away => away,
+        }
+    }
 }
 
 /// A stop ahead of a driver.
@@ -220,6 +237,28 @@ impl DriverSpec {
 pub struct DriverStrategy;
 
 impl Strategy for DriverStrategy {
+    /// What the driver says stays, whoever else writes the status; whether that means busy follows from the orders.
+    fn prepare(&self, new: &mut Value, old: Option<&Value>, cx: &WriteContext) {
+        const AVAILABILITY: &str = "/status/availability";
+        let said = if cx.part == Part::Facts {
+            new.pointer(AVAILABILITY)
+        } else {
+            old.and_then(|old| old.pointer(AVAILABILITY))
+        };
+        let said = said.and_then(|said| Availability::deserialize(said).ok());
+        // A status that is none is left for validation to name.
+        let Some(object) = new.as_object_mut() else { return };
+        if said.is_some() && !object.contains_key("status") {
+            object.insert("status".to_owned(), json!({}));
+        }
+        let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else { return };
+        let orders = status.get("activeOrders").and_then(Value::as_i64).unwrap_or_default();
+        match said {
+            Some(said) => status.insert("availability".to_owned(), json!(said.with_orders(orders))),
+            None => status.remove("availability"),
+        };
+    }
+
     fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         let mut causes = Vec::new();
         let count = cross::at(new, "spec.shifts").and_then(Value::as_array).map_or(0, Vec::len);
@@ -257,6 +296,29 @@ mod tests {
 
     fn fields(spec: &Value) -> Vec<String> {
         DriverStrategy.validate(&json!({ "spec": spec }), None).into_iter().map(|cause| cause.field).collect()
+    }
+
+    fn prepared(part: Part, new: Value, old: Option<&Value>) -> Value {
+        let mut new = new;
+        DriverStrategy.prepare(&mut new, old, &WriteContext { part, business_now: Timestamp::UNIX_EPOCH });
+        new["status"]["availability"].clone()
+    }
+
+    #[test]
+    fn whether_a_driver_works_is_the_drivers_word_and_busy_is_who_has_orders() {
+        let said =
+            |availability: &str, orders: i64| json!({"status": {"availability": availability, "activeOrders": orders}});
+        assert_eq!(prepared(Part::Facts, said("Available", 0), None), "Available");
+        assert_eq!(prepared(Part::Facts, said("Available", 2), None), "Busy");
+        assert_eq!(prepared(Part::Facts, said("OnBreak", 2), None), "OnBreak");
+        // Dispatch writes how many orders there are; what it says of the driver's word counts for nothing.
+        let old = said("Busy", 2);
+        assert_eq!(prepared(Part::Status, json!({"status": {"activeOrders": 0}}), Some(&old)), "Available");
+        assert_eq!(prepared(Part::Status, said("Offline", 2), Some(&old)), "Busy");
+        assert_eq!(prepared(Part::Status, json!({}), Some(&old)), "Available");
+        // Nobody says it at the creation.
+        assert_eq!(prepared(Part::Main, said("Available", 0), None), Value::Null);
+        assert_eq!(prepared(Part::Status, said("Available", 0), Some(&json!({"status": {}}))), Value::Null);
     }
 
     #[test]

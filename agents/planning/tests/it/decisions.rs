@@ -3,6 +3,7 @@
 use dropmate_api::{
     DispatchPolicySpec, Phase, VehicleType,
     common::{Condition, ConditionStatus},
+    driver::Availability,
     order::{Attempt, Custody, Decision, RetryPolicy, StopKind},
     policy::DispatchMode,
 };
@@ -203,6 +204,23 @@ fn a_binding_ends_when_its_driver_is_gone_unfit_off_shift_or_not_the_pinned_one(
 fn a_suspended_driver_goes_on_with_what_is_bound_and_gets_nothing_new() {
     let sam = driver("sam", 0.0).with(|d| d.spec.suspended = true);
     assert_snapshot!(plan_text(&snapshot(vec![assigned("o-1", "sam"), order("o-2")], vec![sam]), "12:00"));
+}
+
+#[test]
+fn a_driver_who_is_off_duty_gets_only_what_is_pinned() {
+    let on = |said| driver("sam", 0.0).with(|d| d.status.get_or_insert_default().availability = Some(said));
+    for said in [Availability::Offline, Availability::OnBreak] {
+        let told = plan_text(&snapshot(vec![order("o-1")], vec![on(said)]), "12:00");
+        assert!(told.starts_with("unassignable o-1: No driver can take the order: 1 driver is off duty."), "{told}");
+        let bound_before = snapshot(vec![assigned("o-1", "sam"), order("o-2")], vec![on(said), driver("kim", 900.0)]);
+        assert_eq!(bound(&plan(&bound_before, "12:00")), [("o-2", "kim")]);
+        let pinned = order("o-1").with(|o| o.spec.driver_name = Some("sam".into()));
+        assert_eq!(bound(&plan(&snapshot(vec![pinned], vec![on(said)]), "12:00")), [("o-1", "sam")]);
+    }
+    for said in [Availability::Available, Availability::Busy] {
+        let plan = plan(&snapshot(vec![order("o-1")], vec![on(said)]), "12:00");
+        assert_eq!(bound(&plan), [("o-1", "sam")]);
+    }
 }
 
 #[test]
