@@ -1,6 +1,6 @@
 //! What planning needs to know of a driver, taken out of the resource once per change, and the hard limits.
 
-use dropmate_api::{Driver, Order, VehicleType};
+use dropmate_api::{DispatchPolicySpec, Driver, Order, VehicleType, common::ConditionStatus};
 
 use crate::{
     job::{Job, Load},
@@ -14,6 +14,7 @@ pub(crate) enum Limit {
     Custody,
     Suspended,
     OffDuty,
+    Silent,
     VehicleType,
     Skills,
     Capacity,
@@ -23,11 +24,12 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NotThePinnedDriver,
         Self::Custody,
         Self::Suspended,
         Self::OffDuty,
+        Self::Silent,
         Self::VehicleType,
         Self::Skills,
         Self::Capacity,
@@ -43,6 +45,7 @@ impl Limit {
             Self::Custody => "Custody",
             Self::Suspended => "Suspended",
             Self::OffDuty => "OffDuty",
+            Self::Silent => "Silent",
             Self::VehicleType => "VehicleType",
             Self::Skills => "Skills",
             Self::Capacity => "Capacity",
@@ -63,6 +66,8 @@ impl Limit {
             (Self::Suspended, true) => "are suspended",
             (Self::OffDuty, false) => "is off duty",
             (Self::OffDuty, true) => "are off duty",
+            (Self::Silent, false) => "has not been heard of",
+            (Self::Silent, true) => "have not been heard of",
             (Self::VehicleType, false) => "has another type of vehicle",
             (Self::VehicleType, true) => "have another type of vehicle",
             (Self::Skills, false) => "lacks a required skill",
@@ -82,6 +87,8 @@ pub(crate) struct Fitness {
     pub(crate) suspended: bool,
     /// Has gone home or is on a break, as the driver says. Who says nothing works by the shifts.
     pub(crate) off_duty: bool,
+    /// Since when tracking says that the driver is silent, where the policy takes orders from such drivers.
+    pub(crate) silent_since: Option<Seconds>,
     pub(crate) vehicle: VehicleType,
     pub(crate) meters_per_second: f64,
     pub(crate) capacity: Load,
@@ -92,7 +99,7 @@ pub(crate) struct Fitness {
 }
 
 impl Fitness {
-    pub(crate) fn new(driver: &Driver) -> Self {
+    pub(crate) fn new(driver: &Driver, policy: &DispatchPolicySpec) -> Self {
         let spec = &driver.spec;
         let vehicle = spec.vehicle_type();
         let capacity = spec.capacity.clone().unwrap_or_default();
@@ -103,6 +110,7 @@ impl Fitness {
         let availability = driver.status.as_ref().and_then(|status| status.availability);
         Self {
             suspended: spec.suspended,
+            silent_since: silent_since(driver).filter(|_| policy.unbind_silent_seconds.is_some()),
             off_duty: availability.is_some_and(|said| !said.takes_orders()),
             vehicle,
             // The schema keeps given speeds sane; a zero that slipped through must not divide.
@@ -141,11 +149,18 @@ impl Fitness {
 
     /// Whether the driver may be given anything new without being pinned to it.
     pub(crate) fn takes_orders(&self) -> bool {
-        !self.suspended && !self.off_duty
+        !self.suspended && !self.off_duty && self.silent_since.is_none()
     }
 
     /// When `shift_from` next answers differently for a driver who does nothing.
     pub(crate) fn shift_changes_after(&self, at: Seconds) -> Seconds {
         self.shifts.iter().flat_map(|(start, end)| [*start, *end]).filter(|edge| *edge > at).min().unwrap_or(NEVER)
     }
+}
+
+/// Since when the driver's condition `TrackingStale` holds.
+fn silent_since(driver: &Driver) -> Option<Seconds> {
+    let conditions = &driver.status.as_ref()?.conditions;
+    let stale = conditions.iter().find(|c| c.type_ == "TrackingStale" && c.status == ConditionStatus::True)?;
+    Some(moment::ceil(stale.last_transition_time))
 }

@@ -31,6 +31,9 @@ pub(crate) fn first(world: &World, order: OrderId, driver: DriverId, now: Second
     if candidate.fitness.off_duty {
         return Some(Limit::OffDuty);
     }
+    if candidate.fitness.silent_since.is_some() {
+        return Some(Limit::Silent);
+    }
     if let Some(limit) = candidate.fitness.unfit(&slot.seen, job) {
         return Some(limit);
     }

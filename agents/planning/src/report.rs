@@ -1,9 +1,14 @@
 //! What follows for orders and drivers from their present state: bindings that no longer hold, conditions, routes.
 
-use dropmate_api::driver::RouteStop;
+use dropmate_api::{
+    DispatchPolicySpec,
+    driver::{Availability, RouteStop},
+};
 
 use crate::{
-    Command, insertion,
+    Command,
+    fleet::Limit,
+    insertion,
     moment::Seconds,
     route::OrderId,
     settle,
@@ -27,6 +32,14 @@ pub(crate) fn must_unbind(world: &World, order: OrderId, now: Seconds) -> Option
         return (pin != holder).then(|| format!("the order is pinned to {pin}"));
     }
     let candidate = world.driver(driver);
+    // A break is over soon; who has gone home fetches nothing.
+    let availability = candidate.seen.status.as_ref().and_then(|status| status.availability);
+    if availability == Some(Availability::Offline) {
+        return Some(format!("{holder} {}", Limit::OffDuty.phrase(false)));
+    }
+    if silent_until(candidate, &world.policy).is_some_and(|until| until <= now) {
+        return Some(format!("{holder} {}", Limit::Silent.phrase(false)));
+    }
     if let Some(limit) = candidate.fitness.unfit(&slot.seen, &world.jobs[order]) {
         return Some(format!("{holder} {}", limit.phrase(false)));
     }
@@ -39,6 +52,11 @@ pub(crate) fn must_unbind(world: &World, order: OrderId, now: Seconds) -> Option
         }
         _ => off_shift(),
     }
+}
+
+/// Until when a silent driver keeps what is not fetched yet, where the policy says so.
+pub(crate) fn silent_until(slot: &DriverSlot, policy: &DispatchPolicySpec) -> Option<Seconds> {
+    Some(slot.fitness.silent_since? + policy.unbind_silent_seconds?)
 }
 
 /// The command that brings the condition `Unassignable` in line, if it is not.

@@ -96,7 +96,8 @@ fn time_bound(slot: &mut DriverSlot, world: &World, weights: Weights, now: Secon
         let overdue = now + OVERDUE_CHECK_SECONDS;
         check_at = if slot.start.arrival.is_some() { (check_at + 1).max(overdue) } else { overdue };
     }
-    slot.check_at = check_at.min(slot.fitness.shift_changes_after(now));
+    let silence = report::silent_until(slot, &world.policy).filter(|until| *until > now);
+    slot.check_at = check_at.min(slot.fitness.shift_changes_after(now)).min(silence.unwrap_or(NEVER));
     if let Some((start, _)) = slot.fitness.shift_from(now)
         && start > now + LOOKAHEAD_SECONDS
     {

@@ -325,7 +325,7 @@ impl World {
     fn add_driver(&mut self, driver: &Arc<Driver>) -> DriverId {
         let slot = DriverSlot {
             seen: Arc::clone(driver),
-            fitness: Fitness::new(driver),
+            fitness: Fitness::new(driver, &self.policy),
             sighting: Sighting::of_driver(driver),
             bound: Vec::new(),
             start: Start::default(),
@@ -349,6 +349,7 @@ impl World {
     }
 
     fn update_driver(&mut self, id: DriverId, driver: &Arc<Driver>) {
+        let fitness = Fitness::new(driver, &self.policy);
         let slot = self.driver_mut(id);
         if Arc::ptr_eq(&slot.seen, driver) {
             return;
@@ -356,7 +357,6 @@ impl World {
         slot.seen = Arc::clone(driver);
         slot.sighting = Sighting::later(slot.sighting, Sighting::of_driver(driver));
         slot.dirty = true;
-        let fitness = Fitness::new(driver);
         if fitness != slot.fitness {
             slot.fitness = fitness;
             self.fleet_version += 1;

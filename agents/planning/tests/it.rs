@@ -8,5 +8,6 @@ mod it {
     mod day;
     mod days;
     mod decisions;
+    mod duty;
     mod properties;
 }

@@ -6,8 +6,14 @@
 
 mod fleet;
 mod phone;
+mod positions;
 
-use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use dropmate_agent::{Backoff, CallError, call, call::with_deadline};
 use dropmate_api::{
@@ -22,6 +28,8 @@ use kube::{
 };
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
+
+pub use positions::AsDriver;
 
 use crate::drivers::{
     fleet::{Fleet, Key},
@@ -47,15 +55,33 @@ impl Default for Config {
     }
 }
 
-/// Drives every driver until shut down.
+/// Drives every driver until shut down. Their phones report, but do not tell where they are.
 pub async fn run(client: Client, clock: Clock, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    run_telling(client, None, clock, config, shutdown).await
+}
+
+/// The same, and each driver tells where he is, under his own name.
+pub async fn run_telling(
+    client: Client,
+    as_driver: Option<AsDriver>,
+    clock: Clock,
+    config: Config,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let client = with_deadline(&client);
     let fleet = Fleet::default();
     let orders = watcher(Api::<Order>::all(client.clone()), watcher::Config::default()).backoff(Backoff::default());
     let drivers = watcher(Api::<Driver>::all(client.clone()), watcher::Config::default()).backoff(Backoff::default());
     let (mut orders, mut drivers) = (pin!(orders), pin!(drivers));
-    let mut phones =
-        Phones { fleet: fleet.clone(), client, clock, config, tasks: JoinSet::new(), running: BTreeMap::new() };
+    let mut phones = Phones {
+        fleet: fleet.clone(),
+        client,
+        as_driver,
+        clock,
+        config,
+        tasks: JoinSet::new(),
+        running: BTreeMap::new(),
+    };
     loop {
         tokio::select! {
             biased;
@@ -84,6 +110,7 @@ fn tell(kind: &str, error: &watcher::Error) {
 struct Phones {
     fleet: Fleet,
     client: Client,
+    as_driver: Option<AsDriver>,
     clock: Clock,
     config: Config,
     tasks: JoinSet<()>,
@@ -110,8 +137,10 @@ impl Phones {
                     clock: self.clock.clone(),
                     luck: Luck { seed: self.config.seed, fail_share: self.config.fail_share },
                     key: key.clone(),
+                    memory: Arc::default(),
                 };
-                self.running.insert(key, self.tasks.spawn(phone.drive()));
+                let teller = self.as_driver.as_ref().map(|as_driver| as_driver(&key.0, &key.1));
+                self.running.insert(key, self.tasks.spawn(phone.live(teller)));
             }
         }
         // What has ended was switched off.
@@ -127,16 +156,31 @@ struct Phone {
     orders: Api<Order>,
     clock: Clock,
     luck: Luck,
+    memory: Arc<Mutex<Memory>>,
+}
+
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    // Nothing under the lock can panic half way, so what it guards is still whole.
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Phone {
-    async fn drive(self) {
-        let mut memory = Memory::default();
+    /// Drives, and with a client of the driver's own tells where he is.
+    async fn live(self, teller: Option<Client>) {
+        match teller {
+            None => self.drive().await,
+            Some(client) => {
+                tokio::join!(self.drive(), self.tell_positions(client));
+            }
+        }
+    }
+
+    async fn drive(&self) {
         let mut refusals = Backoff::default();
         loop {
             let now = self.clock.business_now();
             let next = match self.fleet.of_driver(&self.key) {
-                Some((driver, mine)) => phone::next(&driver, &mine, &mut memory, now, self.luck),
+                Some((driver, mine)) => phone::next(&driver, &mine, &mut lock(&self.memory), now, self.luck),
                 None => Next::Idle,
             };
             match next {
@@ -148,7 +192,7 @@ impl Phone {
                 Next::Say { order, report } => {
                     if self.say(&order, &report).await {
                         refusals = Backoff::default();
-                        memory.learn(&order, &report);
+                        lock(&self.memory).learn(&order, &report);
                         self.shown(&order, &report.client_event_id).await;
                     } else {
                         // The order is not what the phone shows; the watch will tell.

@@ -269,8 +269,8 @@ impl Memory {
             let newest = self.watches.get(name).and_then(Watch::newest).copied();
             let off_duty = stops::is_off_duty(driver);
             let heard = heard_at(mine, newest.as_ref());
-            let since = heard.filter(|_| !off_duty);
             let allowed = SILENCE.max(scene.silence_at_least);
+            let since = heard.or_else(|| still_silent(driver, newest.as_ref(), allowed)).filter(|_| !off_duty);
             let is_silent = since.is_some_and(|since| now.duration_since(since) > allowed);
             if let Some(since) = since {
                 if is_silent {
@@ -414,6 +414,15 @@ fn heard_at(orders: &[Arc<Order>], newest: Option<&Fix>) -> Option<Timestamp> {
     let first = active.filter_map(|order| StopTimes::of(order).bound_at).min()?;
     let reported = orders.iter().filter_map(|order| StopTimes::of(order).last_report()).max();
     [Some(first), reported, newest.map(|fix| fix.at)].into_iter().flatten().max()
+}
+
+/// Of a silent driver whose orders were taken away nothing was heard either: since when that is so.
+fn still_silent(driver: &Driver, newest: Option<&Fix>, allowed: SignedDuration) -> Option<Timestamp> {
+    let conditions = &driver.status.as_ref()?.conditions;
+    let held = conditions.iter().find(|held| held.type_ == STALE && held.status == ConditionStatus::True)?;
+    let unheard = newest.is_none_or(|fix| fix.at <= held.last_transition_time);
+    // The silence was longer than what is allowed when it was told.
+    unheard.then_some(held.last_transition_time - allowed - SignedDuration::from_secs(1))
 }
 
 fn driver_part(driver: &Driver) -> DriverPart {

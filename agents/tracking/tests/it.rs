@@ -4,6 +4,7 @@
 mod it {
     mod agent;
     mod core;
+    mod program;
     mod storage;
     mod town;
     mod travel;

@@ -16,7 +16,7 @@ use dropmate_control_plane::{Config, ControlPlane};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     task::JoinSet,
     time::timeout,
@@ -153,6 +153,8 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
 
     let (stop_agents, stop_server) = (CancellationToken::new(), CancellationToken::new());
     let mut server = tokio::spawn(control_plane.clone().serve(stop_server.clone()));
+    // Whoever has read the first line may end us at once.
+    let stop = listen()?;
     // The first line is an interface: programs that start us on port 0 read it.
     output::tell(&url);
     if output::is_terminal() || business.demo {
@@ -176,7 +178,12 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     }
     if simulate {
         let client = client(&control_plane, "simulation");
-        tasks.spawn(demo::drive(client, clock.clone(), business.seed, stop_agents.clone()));
+        let plane = control_plane.clone();
+        // As a phone that was paired with the Driver.
+        let as_driver: dropmate_simulation::drivers::AsDriver = Arc::new(move |namespace, driver| {
+            Client::new(plane.in_process(&format!("system:driver:{namespace}:{driver}")), namespace)
+        });
+        tasks.spawn(demo::drive(client, as_driver, clock.clone(), business.seed, stop_agents.clone()));
     }
     let operator = Client::new(control_plane.in_process(dropmate_api::roles::OPERATOR), "default");
     if business.demo {
@@ -189,7 +196,7 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
 
     let end = tokio::select! {
         biased;
-        signal = signals() => { signal?; Ok(()) }
+        () = heard(stop) => Ok(()),
         ended = &mut server => return Err(ended_early("the server", ended)),
         Some(ended) = tasks.join_next(), if !tasks.is_empty() => Err(ended_early("an agent", ended)),
         reached = goal(delivered, &business) => reached,
@@ -262,12 +269,20 @@ fn ended_early(what: &str, ended: Result<anyhow::Result<()>, tokio::task::JoinEr
 
 /// Waits for SIGTERM or Ctrl-C.
 pub(crate) async fn signals() -> std::io::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    heard(listen()?).await;
+    Ok(())
+}
+
+/// From here on SIGTERM and Ctrl-C do not end the process by themselves.
+fn listen() -> std::io::Result<[Signal; 2]> {
+    Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+async fn heard([mut terminate, mut interrupt]: [Signal; 2]) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    Ok(())
 }
 
 /// Waits for as many deliveries as asked for, or for the end of the time given.

@@ -95,6 +95,33 @@ pub(crate) fn next(driver: &Driver, mine: &[Arc<Order>], memory: &mut Memory, no
     }
 }
 
+/// Where the driver is at a moment: as the orders at hand tell it, else as the phone remembers it, else where he starts.
+pub(crate) fn place_at(driver: &Driver, mine: &[Arc<Order>], memory: &Memory, at: Timestamp) -> Option<Location> {
+    let jobs: Vec<Job<'_>> = mine.iter().filter_map(Job::new).collect();
+    let mut known = memory.clone();
+    let me = Me { driver, memory: &mut known, now: at, luck: Luck { seed: 0, fail_share: 0.0 } };
+    let active = jobs.iter().filter(|job| job.since().is_some()).max_by_key(|job| (job.is_there(), job.since()));
+    match active {
+        Some(job) if job.is_there() => Some(job.site()),
+        Some(job) if job.errand == Errand::TakeBack => {
+            let leg = memory.leg.unwrap_or(Way {
+                from: job.order.spec.dropoff.location,
+                to: job.site(),
+                left_at: job.since().unwrap_or(at),
+            });
+            Some(me.along(leg, at))
+        }
+        Some(job) => Some(me.place_on_the_way(job, at)),
+        None => {
+            let tracked = driver.status.as_ref().and_then(|status| status.position.as_ref());
+            let tracked = tracked.map(|seen| Location { latitude: seen.latitude, longitude: seen.longitude });
+            let carried = jobs.iter().find(|job| job.errand != Errand::Fetch);
+            let fetched_at = carried.map(|job| job.order.spec.pickup.location);
+            memory.place.or(fetched_at).or(tracked).or(driver.spec.start_location)
+        }
+    }
+}
+
 impl<'a> Job<'a> {
     fn new(order: &'a Arc<Order>) -> Option<Self> {
         let custody = order.status.as_ref().map(|s| s.custody).unwrap_or_default();

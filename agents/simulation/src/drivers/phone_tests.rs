@@ -229,3 +229,23 @@ fn a_report_sent_again_has_the_same_key() {
     };
     assert_eq!(key(), key());
 }
+
+#[test]
+fn a_phone_knows_where_it_is_on_the_way_at_the_counter_and_at_rest() {
+    let mut phone = Phone::new(driver(), [bound("o-1", east(1000.0))]);
+    let near = |phone: &Phone, seconds, meters| {
+        let place = place_at(&phone.driver, &phone.orders, &phone.memory, at(seconds)).unwrap();
+        geo::meters(place, east(meters)) < 5.0
+    };
+    assert!(near(&phone, 0, -500.0), "nothing is under way: where he starts");
+    phone.until(50);
+    // A hundred seconds to the kitchen, and where the clock says, not where the last report was.
+    assert!(near(&phone, 50, -250.0) && near(&phone, 75, -125.0) && near(&phone, 500, 0.0));
+    phone.until(120);
+    assert!(near(&phone, 120, 0.0), "waits at the counter");
+    phone.until(260);
+    // What a phone that was switched off meanwhile knows, the orders tell.
+    phone.memory = Memory::default();
+    assert!(near(&phone, 260, 500.0), "a minute at the counter, then half of the way to the door");
+    assert_eq!(place_at(&phone.driver, &[], &phone.memory, at(0)), phone.driver.spec.start_location);
+}

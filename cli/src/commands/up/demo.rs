@@ -9,9 +9,15 @@ use tokio_util::sync::CancellationToken;
 pub(super) const NAMESPACE: &str = "demo";
 
 /// Drives every Driver as a phone would.
-pub(super) async fn drive(client: Client, clock: Clock, seed: u64, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(super) async fn drive(
+    client: Client,
+    as_driver: drivers::AsDriver,
+    clock: Clock,
+    seed: u64,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let config = drivers::Config { seed, ..drivers::Config::default() };
-    drivers::run(client, clock, config, shutdown).await
+    drivers::run_telling(client, Some(as_driver), clock, config, shutdown).await
 }
 
 /// Sets the sample business up and places its orders until shut down.

@@ -100,6 +100,23 @@ fn a_driver_with_orders_who_is_not_heard_of_is_silent_and_nobody_else() {
 }
 
 #[test]
+fn who_fell_silent_is_so_until_heard_of_even_if_the_orders_were_taken_away() {
+    let mut memory = Memory::default();
+    let stale = json!({"conditions": [{
+        "type": "TrackingStale", "status": "True", "reason": "DriverSilent", "message": "", "lastTransitionTime": at(700),
+    }]});
+    let idle = |memory: &mut Memory, now| look(memory, &scene(&[], sam(stale.clone())), &[], now).drivers;
+    memory.see("sam", vec![fix(400, 0.0)]);
+    let holds = |drivers: &[(Arc<Driver>, dropmate_tracking::look::DriverPart)]| {
+        let conditions = drivers.iter().flat_map(|(_, part)| &part.conditions);
+        conditions.map(|condition| condition.status == dropmate_api::common::ConditionStatus::True).collect::<Vec<_>>()
+    };
+    assert_eq!(holds(&idle(&mut memory, at(9000))), [true], "only the position is written");
+    memory.see("sam", vec![fix(8000, 0.0)]);
+    assert_eq!(holds(&idle(&mut memory, at(9000))), [false]);
+}
+
+#[test]
 fn the_position_in_the_status_is_coarse() {
     let position = |meters: f64, seconds| {
         let place = north(meters);
