@@ -289,7 +289,7 @@ async fn a_control_plane_on_such_files_knows_their_callers_and_makes_no_secrets_
     let made: Vec<_> = fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     let store = |name: &&std::ffi::OsString| {
         let name = name.to_string_lossy();
-        name.starts_with("control.db") || name.starts_with("identity.db")
+        ["control.db", "identity.db", "ingest.db"].iter().any(|file| name.starts_with(file))
     };
     assert!(made.iter().filter(|name| !store(name)).all(|name| name == "LOCK"), "{made:?}");
     assert!(plane.kubeconfig().is_none());
