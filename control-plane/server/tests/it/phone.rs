@@ -92,9 +92,11 @@ async fn drive(shop: &Shop, more: &[(&str, String)]) -> Vec<Value> {
 async fn logged_in(shop: &Shop) -> Value {
     let invite = shop.server.call("operator", Method::POST, "/v1/namespaces/acme/members/sam/invitation");
     let invited: Value = invite.send().await.unwrap().json().await.unwrap();
-    let accept = json!({"token": invited["token"], "password": "correct horse battery staple", "name": "Sam"});
+    let accept = json!({"token": invited["token"], "password": "nine green vans in the rain", "name": "Sam"});
     let accepted = shop.server.http.post(shop.server.url("/v1/auth/invitations/accept")).json(&accept).send().await;
-    accepted.unwrap().json().await.unwrap()
+    let granted: Value = accepted.unwrap().json().await.unwrap();
+    assert!(granted["accessToken"].is_string(), "{granted}");
+    granted
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

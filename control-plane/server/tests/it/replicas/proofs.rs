@@ -25,8 +25,8 @@ async fn proofs_pins_and_incidents_are_the_same_at_every_replica() {
     shop.bound("o1", "sam", &json!({"dropoff": ["pin"]})).await;
 
     let file = picture(ImageFormat::Jpeg, 40);
-    let (here, also) =
-        tokio::join!(upload(&shop.of_acme("sam"), "sams", "p", &file), upload(&there("sam"), "sams", "p", &file));
+    let sams = [shop.of_acme("sam"), there("sam")];
+    let (here, also) = tokio::join!(upload(&sams[0], "sams", "p", &file), upload(&sams[1], "sams", "p", &file));
     let id = here.ok()["id"].clone();
     assert_eq!(also.ok()["id"], id, "sent to both at once");
     let shown = there("viewer").get(&format!("/v1/namespaces/acme/proofs/{}", text(&id))).await;
