@@ -1,6 +1,6 @@
 //! When a driver is expected at each of the stops ahead: a walk over them with the time of each leg.
 
-use dropmate_api::Location;
+use dropmate_api::{Location, order::StopKind};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::stops::OpenStop;
@@ -35,9 +35,9 @@ pub fn legs(start: Location, stops: &[OpenStop]) -> Vec<Leg> {
 /// What has happened counts as it happened. What was to happen by now and did not, happens now at the earliest. A driver
 /// who has not set out leaves now. At a door that opens later he is expected when it opens.
 pub fn arrivals(start: Start, stops: &[OpenStop], seconds: &[f64], now: Timestamp) -> Vec<Timestamp> {
-    let under_way = stops.first().is_some_and(|stop| {
-        stop.departed_at.is_some() || stop.returns || stop.id.kind == dropmate_api::order::StopKind::Dropoff
-    });
+    let under_way = stops
+        .first()
+        .is_some_and(|stop| stop.departed_at.is_some() || stop.returns || stop.id.kind == StopKind::Dropoff);
     let mut free_at = if under_way { start.at.min(now) } else { now };
     let mut expected = Vec::with_capacity(stops.len());
     // The visit under way: its first stop, and when the driver is done there.
@@ -50,14 +50,19 @@ pub fn arrivals(start: Start, stops: &[OpenStop], seconds: &[f64], now: Timestam
             (None, None) => whole(after(free_at, *seconds).max(now)),
         };
         let opened = arrival.max(stop.opens_at.unwrap_or(arrival));
+        let service = stop.service_seconds as f64;
+        // Parking and asking happen while the goods are being made; before a closed door nothing does.
+        let mut done = match stop.id.kind {
+            StopKind::Pickup => after(arrival, service).max(opened),
+            StopKind::Dropoff => after(opened, service),
+        };
         // The goods of a visit are handed over together: the longest service counts, once.
-        let mut done = after(opened, stop.service_seconds as f64);
         if let Some((_, mates_done)) = mate {
             done = done.max(mates_done);
         }
         visit = Some((mate.map_or(index, |(first, _)| first), done));
         free_at = done.max(now);
-        let at_the_door = stop.id.kind == dropmate_api::order::StopKind::Dropoff && stop.arrived_at.is_none();
+        let at_the_door = stop.id.kind == StopKind::Dropoff && stop.arrived_at.is_none();
         expected.push(if at_the_door { opened } else { arrival });
     }
     expected

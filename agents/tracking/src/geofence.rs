@@ -54,11 +54,10 @@ impl Presence {
                     self.left_at.get_or_insert(fix.at);
                 }
             }
-            Some(since) => {
-                if self.arrived_at.is_none() && fix.at.duration_since(since) >= DWELL {
-                    self.arrived_at = Some(since);
-                }
+            Some(since) if self.arrived_at.is_none() && fix.at.duration_since(since) >= DWELL => {
+                self.arrived_at = Some(since);
             }
+            Some(_) => {}
         }
     }
 

@@ -132,7 +132,7 @@ pub struct Acts {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     watches: BTreeMap<String, Watch>,
-    told: BTreeMap<String, Told>,
+    orders: BTreeMap<String, Told>,
     duty: BTreeMap<String, bool>,
     accuracy: Accuracy,
     arrived: BTreeMap<StopId, Timestamp>,
@@ -144,7 +144,7 @@ struct Told {
     version: Option<String>,
     entries: BTreeMap<String, Entry>,
     eta_written_at: Option<Timestamp>,
-    eta_told: Option<Timestamp>,
+    last_eta: Option<Timestamp>,
     jumps: usize,
     /// Which conditions were said to hold; what is not here stands in the order.
     said: BTreeMap<&'static str, bool>,
@@ -248,7 +248,7 @@ impl Memory {
             self.look_at_order(scene, order, eta, &silent, now, &mut acts);
         }
         let there: BTreeSet<String> = scene.orders.iter().filter_map(|order| order.uid()).collect();
-        self.told.retain(|uid, _| there.contains(uid));
+        self.orders.retain(|uid, _| there.contains(uid));
         self.accuracy.retain(|uid| there.contains(uid));
         self.arrived.retain(|stop, _| there.contains(&stop.uid));
         acts
@@ -313,7 +313,7 @@ impl Memory {
         let driver = stops::driver_of(order);
         let held = Part::of(order);
         let silent = driver.and_then(|driver| silent.get_key_value(driver)).map(|(driver, since)| (*driver, *since));
-        let told = self.told.entry(uid.clone()).or_insert_with(|| Told { eta_told: held.eta, ..Told::default() });
+        let told = self.orders.entry(uid.clone()).or_insert_with(|| Told { last_eta: held.eta, ..Told::default() });
         let known = Knowledge { eta: eta.map(|(eta, _)| eta), eta_written_at: told.eta_written_at, silent };
         let part = promise::part(order, known, now);
         let mut entries = Vec::new();
@@ -324,20 +324,20 @@ impl Memory {
         entries.extend(transitions(&mut told.said, &held, &part, now));
         if part.eta != held.eta {
             told.eta_written_at = Some(now);
-            let jumped = |eta: Timestamp| told.eta_told.is_none_or(|was| eta.duration_since(was).abs() >= JUMP);
+            let jumped = |eta: Timestamp| told.last_eta.is_none_or(|was| eta.duration_since(was).abs() >= JUMP);
             if let (Some(eta), Some((_, timed))) = (part.eta, eta)
                 && jumped(eta)
                 && told.jumps < JUMPS_MAX
             {
                 let mut detail = json!({"eta": eta, "travelTimes": timed.source});
-                if let Some(before) = told.eta_told {
+                if let Some(before) = told.last_eta {
                     detail["before"] = json!(before);
                 }
                 if timed.fallback {
                     detail["fallback"] = json!(true);
                 }
                 told.jumps += 1;
-                told.eta_told = Some(eta);
+                told.last_eta = Some(eta);
                 entries.push(Entry::seen(format!("eta:{}", now.as_millisecond()), now, "EtaChanged", detail));
             }
         }
@@ -366,7 +366,7 @@ impl Memory {
                 acts.samples.extend(self.accuracy.arrived(&stop, arrived));
             }
         }
-        let told = self.told.entry(uid).or_default();
+        let told = self.orders.entry(uid).or_default();
         entries.retain(|entry| match told.entries.get(&entry.key) {
             None => true,
             Some(before) => entry.corrected && before != entry,
@@ -386,7 +386,7 @@ impl Memory {
 
     /// Entries that could not be kept: they are said again at the next look.
     pub fn unsaid(&mut self, uid: &str) {
-        if let Some(told) = self.told.get_mut(uid) {
+        if let Some(told) = self.orders.get_mut(uid) {
             told.version = None;
             told.entries.clear();
         }

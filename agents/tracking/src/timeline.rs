@@ -48,7 +48,7 @@ pub fn of_order(order: &Order, now: Timestamp) -> Vec<Entry> {
     let said = |type_: ReportType| {
         status.reports.iter().filter(move |report| report.type_ == type_.as_str()).map(|report| report.occurred_at)
     };
-    if let (Some(release_at), Some(at)) = (status.release_at, said(ReportType::Schedule).last()) {
+    if let (Some(release_at), Some(at)) = (status.release_at, said(ReportType::Schedule).next_back()) {
         entries.push(Entry::fact("scheduled", at, "Scheduled", json!({"releaseAt": release_at})));
     }
     if let Some(at) = status.released_at {
@@ -97,8 +97,8 @@ fn offers(order: &Order, reports: &[ReportRecord], entries: &mut Vec<Entry>) {
         let of_type = reports.iter().filter(move |report| report.type_ == type_.as_str());
         of_type.map(|report| report.occurred_at).collect::<Vec<_>>()
     };
-    let (offered, accepted, declined) = (said(ReportType::Offer), said(ReportType::Accept), said(ReportType::Decline));
-    let (mut accepts, mut declines) = (accepted.into_iter(), declined.into_iter());
+    let offered = said(ReportType::Offer);
+    let (mut accepts, mut refusals) = (said(ReportType::Accept).into_iter(), said(ReportType::Decline).into_iter());
     for (index, offer) in status.offers.iter().enumerate() {
         let detail = json!({"driver": offer.driver});
         // The same driver may be asked again later: the deadline tells the offers apart.
@@ -108,7 +108,7 @@ fn offers(order: &Order, reports: &[ReportRecord], entries: &mut Vec<Entry>) {
         let (what, at) = match offer.state {
             OfferState::Open => continue,
             OfferState::Accepted => ("OfferAccepted", accepts.next().unwrap_or(offer.deadline)),
-            OfferState::Declined => ("OfferDeclined", declines.next().unwrap_or(offer.deadline)),
+            OfferState::Declined => ("OfferDeclined", refusals.next().unwrap_or(offer.deadline)),
             OfferState::TimedOut => ("OfferTimedOut", offer.deadline),
         };
         entries.push(Entry::fact(key("answered"), at, what, detail));

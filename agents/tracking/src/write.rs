@@ -239,8 +239,6 @@ impl Task<'_> {
 fn message(entry: &Entry) -> Option<(Tone, String)> {
     let stop = entry.detail["stop"].as_str().unwrap_or("stop");
     let text = match entry.what {
-        // Dispatch has told it, with its reasons.
-        "Placed" | "Scheduled" | "Assigned" | "Unassigned" | "Expired" => return None,
         "Released" => "May be bound to a driver from now on".to_owned(),
         "Offered" => "Offered to a driver".to_owned(),
         "OfferAccepted" => "A driver accepted the offer".to_owned(),
@@ -269,6 +267,7 @@ fn message(entry: &Entry) -> Option<(Tone, String)> {
         "NoLongerLate" => "No longer late".to_owned(),
         "TrackingStale" => "The driver has not been heard of for a while".to_owned(),
         "TrackingResumed" => "The driver has been heard of again".to_owned(),
+        // Of bindings and expiry dispatch tells, with its reasons; that an order was placed is no news.
         _ => return None,
     };
     let bad = ["AttemptFailed", "Failed", "AtRisk", "Late", "TrackingStale", "OfferTimedOut"];

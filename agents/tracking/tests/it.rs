@@ -1,5 +1,7 @@
 //! The tracking agent: its decisions as plain functions, its storage on both databases, and the agent against the real API.
 
+#![expect(clippy::needless_pass_by_value, reason = "literals are handed over as they stand")]
+
 #[cfg(test)]
 mod it {
     mod agent;

@@ -151,12 +151,9 @@ pub(crate) async fn positions(
         let body: Value = serde_json::from_str(&driver.body).map_err(ApiError::internal)?;
         let since = body.pointer("/metadata/creationTimestamp").and_then(Value::as_str).unwrap_or_default();
         let since = since.parse::<Timestamp>().map_err(ApiError::internal)?;
-        let mut path = format!("/positions/{namespace}/{name}?limit={limit}&recordedSince={since}");
-        for (field, value) in [("from", from), ("to", to)] {
-            if let Some(value) = value {
-                path.push_str(&format!("&{field}={value}"));
-            }
-        }
+        let ends = [("from", from), ("to", to)].into_iter();
+        let ends: String = ends.filter_map(|(field, at)| Some(format!("&{field}={}", at?))).collect();
+        let path = format!("/positions/{namespace}/{name}?limit={limit}&recordedSince={since}{ends}");
         Ok(Json(ask(&state, TRACKING, &path).await?).into_response())
     };
     answer.await.unwrap_or_else(|error| refused(&error, Surface::Tasks))
@@ -210,14 +207,13 @@ async fn archived(
 
 /// What the agent answers, as JSON.
 async fn ask(state: &AppState, agent: &'static str, path: &str) -> Result<Value> {
-    let answered = match state.agents.attached(agent) {
-        Some(routes) => timeout(ANSWER_WITHIN, ask_here(routes, path)).await,
-        None => {
-            let address = address(state, agent).await?;
-            let url = if address.contains("://") { address } else { format!("http://{address}") };
-            let url = format!("{}{path}", url.trim_end_matches('/'));
-            timeout(ANSWER_WITHIN, ask_there(state.agents.client()?, &url)).await
-        }
+    let answered = if let Some(routes) = state.agents.attached(agent) {
+        timeout(ANSWER_WITHIN, ask_here(routes, path)).await
+    } else {
+        let address = address(state, agent).await?;
+        let url = if address.contains("://") { address } else { format!("http://{address}") };
+        let url = format!("{}{path}", url.trim_end_matches('/'));
+        timeout(ANSWER_WITHIN, ask_there(state.agents.client()?, &url)).await
     };
     let away = |why: &str| {
         tracing::warn!(agent, why, "an agent that was asked did not answer");

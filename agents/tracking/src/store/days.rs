@@ -34,7 +34,7 @@ impl Store {
         for day in missing {
             let Some(name) = name(day) else { continue };
             let (from, to) = (day * DAY_MICROSECONDS, (day + 1) * DAY_MICROSECONDS);
-            let make = format!(
+            let statement = format!(
                 "CREATE TABLE IF NOT EXISTS tracking.{name} PARTITION OF tracking.positions FOR VALUES FROM ({from}) TO ({to})"
             );
             let made: Result<(), sqlx::Error> = writing!(self.db(), connection => {
@@ -42,7 +42,7 @@ impl Store {
                 sqlx::query("SELECT pg_advisory_xact_lock(hashtext('dropmate.tracking.days'))")
                     .execute(&mut *connection)
                     .await?;
-                sqlx::query(AssertSqlSafe(make.clone())).execute(&mut *connection).await?;
+                sqlx::query(AssertSqlSafe(statement.clone())).execute(&mut *connection).await?;
                 Ok(())
             });
             made?;

@@ -250,7 +250,7 @@ impl Agent {
         });
         match found.await {
             Ok(said) => said,
-            Err(_) => panic!("{what} was never said: {:?}", self.whats(order).await),
+            Err(_elapsed) => panic!("{what} was never said: {:?}", self.whats(order).await),
         }
     }
 

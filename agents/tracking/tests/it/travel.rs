@@ -57,9 +57,9 @@ fn over(source: Source, timeout: Duration) -> (TravelTimes, Metrics) {
 #[tokio::test]
 async fn over_the_straight_line_a_way_takes_its_length_by_the_vehicles_speed() {
     let (times, metrics) = over(Source::StraightLine, Duration::from_secs(1));
-    let timed = time(&times).await;
-    assert_eq!((timed.seconds.len(), timed.fallback, timed.source), (2, false, "straightLine"));
-    assert!((timed.seconds[0] - 100.0).abs() < 2.0 && (timed.seconds[1] - 200.0).abs() < 2.0, "{:?}", timed.seconds);
+    let walk = time(&times).await;
+    assert_eq!((walk.seconds.len(), walk.fallback, walk.source), (2, false, "straightLine"));
+    assert!((walk.seconds[0] - 100.0).abs() < 2.0 && (walk.seconds[1] - 200.0).abs() < 2.0, "{:?}", walk.seconds);
     assert_eq!(metrics.legs_from("straightLine"), 2);
 }
 
@@ -76,8 +76,8 @@ async fn osrm_is_asked_for_each_way_once() {
     let url = serve(Router::new().route("/route/v1/{profile}/{places}", get(answer)).with_state(asked.clone())).await;
     let (times, metrics) = over(Source::Osrm(url), Duration::from_secs(5));
     for _ in 0..3 {
-        let timed = time(&times).await;
-        assert_eq!((timed.seconds, timed.fallback, timed.source), (vec![345.6, 345.6], false, "osrm"));
+        let walk = time(&times).await;
+        assert_eq!((walk.seconds, walk.fallback, walk.source), (vec![345.6, 345.6], false, "osrm"));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 2, "the rest was known");
     assert_eq!((metrics.legs_from("osrm"), metrics.legs_from("fallback")), (6, 0));
@@ -92,8 +92,8 @@ async fn valhalla_is_asked_with_the_vehicles_costing() {
     };
     let url = serve(Router::new().route("/route", axum::routing::post(answer))).await;
     let (times, _) = over(Source::Valhalla(url), Duration::from_secs(5));
-    let timed = time(&times).await;
-    assert_eq!((timed.seconds, timed.fallback, timed.source), (vec![222.25, 222.25], false, "valhalla"));
+    let walk = time(&times).await;
+    assert_eq!((walk.seconds, walk.fallback, walk.source), (vec![222.25, 222.25], false, "valhalla"));
 }
 
 async fn too_late() -> Response {
@@ -114,9 +114,9 @@ async fn what_a_server_cannot_tell_goes_by_the_straight_line_and_is_marked(
 ) {
     let url = serve(Router::new().fallback(answer)).await;
     let (times, metrics) = over(Source::Osrm(url), Duration::from_millis(300));
-    let timed = time(&times).await;
-    assert!(timed.fallback && timed.source == "osrm");
-    assert!((timed.seconds[0] - 100.0).abs() < 2.0);
+    let walk = time(&times).await;
+    assert!(walk.fallback && walk.source == "osrm");
+    assert!((walk.seconds[0] - 100.0).abs() < 2.0);
     assert_eq!(metrics.legs_from("fallback"), 2);
     // It is left alone for a while: nobody waits for it again.
     let started = std::time::Instant::now();

@@ -63,6 +63,13 @@ fn goods_that_are_not_ready_are_waited_for_and_a_closed_door_too() {
 }
 
 #[test]
+fn parking_takes_no_time_where_the_goods_are_waited_for_anyway() {
+    let stops = ahead(json!([]), &[order("a", json!({"readyAt": at(1000)}), bound(json!({})))]);
+    let start = Start { at: at(0), place: north(0.0) };
+    assert_eq!(arrivals(start, &stops, at(0)), told(&[("a Pickup", 0), ("a Dropoff", 1200)]));
+}
+
+#[test]
 fn the_route_tells_the_turn_and_one_visit_is_served_once() {
     let elsewhere = json!({"dropoff": {"address": "x", "location": north(3000.0), "serviceSeconds": 60}});
     let orders = [order("a", elsewhere, bound(json!({}))), order("b", json!({}), bound(json!({})))];
