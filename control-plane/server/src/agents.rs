@@ -38,6 +38,9 @@ use crate::{
 /// How long an agent may take: it reads an index.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a timeline is answered from the cache: boards ask again and again, and true within a second is good enough.
+const TIMELINE_FOR: Duration = Duration::from_secs(1);
+
 /// The largest answer of an agent: a day of positions has about a megabyte.
 const ANSWER_MAX: usize = 8 * 1024 * 1024;
 
@@ -101,7 +104,18 @@ pub(crate) async fn timeline(
             Some(order) => order,
             None => archived(&state, &admission, kind, &namespace, &name).await?,
         };
-        let mut told = ask(&state, TRACKING, &format!("/timeline/{namespace}/{name}?uid={}", order.uid)).await?;
+        // Who may see the order was decided above; what is kept is the same for all of them.
+        let cache = state.live.cache("timelines");
+        let kept = cache.get(&order.uid).await.and_then(|kept| serde_json::from_slice::<Value>(&kept).ok());
+        let mut told = match kept {
+            Some(told) => told,
+            None => {
+                let path = format!("/timeline/{namespace}/{name}?uid={}", order.uid);
+                let told = ask(&state, TRACKING, &path).await?;
+                cache.put(&order.uid, Bytes::from(told.to_string()), TIMELINE_FOR).await;
+                told
+            }
+        };
         // Which driver it was and why an attempt failed is nothing for customers.
         let is_customer = matches!(&admission.permit.sight, Sight::Own(own) if own.drivers.is_empty());
         if is_customer {

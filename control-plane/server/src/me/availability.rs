@@ -35,7 +35,6 @@ pub(crate) async fn set(State(state): State<AppState>, me: Me, headers: HeaderMa
         fields.end()?;
         let wanted = read(&said)?;
         let shown = write_down(&state, &me, wanted).await?;
-        route::forget(&state, &me);
         Ok(Json(json!({"availability": shown})).into_response())
     };
     told(answer.await)

@@ -76,8 +76,6 @@ pub(crate) async fn take(State(state): State<AppState>, me: Me, headers: HeaderM
             .buffer_unordered(ORDERS_AT_ONCE)
             .try_concat()
             .await;
-        // Some of it may have been taken in, whatever became of the rest.
-        route::forget(&state, &me);
         outcomes.extend(taken?);
         Ok(Json(json!({"results": outcomes.into_values().collect::<Vec<_>>()})).into_response())
     };

@@ -1,5 +1,7 @@
 //! `GET /v1/me/route`: the stops ahead of a driver, each with what may be reported there.
 
+use std::{sync::Arc, time::Duration};
+
 use axum::{
     body::Body,
     extract::State,
@@ -12,7 +14,7 @@ use dropmate_api::{
     order::{Custody, OfferState, ProofType, StopKind, StopState, progress},
     subresource::ReportType,
 };
-use dropmate_store::{At, Key, Scope};
+use dropmate_store::{At, Key, Object, Scope};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH},
@@ -32,6 +34,10 @@ const ORDERS: &str = "orders.dropmate.dev";
 const DRIVERS: &str = "drivers.dropmate.dev";
 /// Stops of one answer: more than any driver is bound to at once, and a bound on what a phone must read.
 const STOPS_MAX: usize = 500;
+/// The cache of routes, in metrics.
+const CACHE: &str = "routes";
+/// How long a route is kept for who asks again: phones ask every few seconds.
+const KEPT_FOR: Duration = Duration::from_secs(30);
 /// Characters of an `ETag`: chance does not make two routes alike.
 const ETAG_CHARS: usize = 32;
 
@@ -82,34 +88,57 @@ pub(crate) async fn get(State(state): State<AppState>, me: Me, headers: HeaderMa
     told(answer.await)
 }
 
-/// The answer to a driver.
+/// The answer to a driver: kept for those that ask again, under a key that names the versions it was made from, so that it
+/// is never old. That the caller is the driver was looked at before.
 async fn of_driver(state: &AppState, namespace: &str, driver: &str) -> Result<Bytes> {
     #[derive(Serialize)]
     struct Route {
         stops: Vec<Stop>,
     }
-    let stops = stops_of(state, namespace, driver).await?;
-    serde_json::to_vec(&Route { stops }).map(Bytes::from).map_err(ApiError::internal)
+    let (plan, own) = made_from(state, namespace, driver).await?;
+    let mut versions = Sha256::new();
+    for object in plan.iter().chain(&own) {
+        versions.update(format!("{} {}\n", object.uid, object.revision));
+    }
+    let (cache, key) = (state.live.cache(CACHE), format!("{namespace}/{driver}/{}", hex::encode(versions.finalize())));
+    if let Some(kept) = cache.get(&key).await {
+        return Ok(kept);
+    }
+    let stops = read(driver, plan.as_deref(), &own)?;
+    let route = serde_json::to_vec(&Route { stops }).map(Bytes::from).map_err(ApiError::internal)?;
+    cache.put(&key, route.clone(), KEPT_FOR).await;
+    Ok(route)
 }
-
-/// Lets go of what is kept of a driver's route, after a report.
-pub(super) fn forget(_state: &AppState, _me: &Me) {}
 
 /// The stops ahead of a driver.
 pub(crate) async fn stops_of(state: &AppState, namespace: &str, driver: &str) -> Result<Vec<Stop>> {
+    let (plan, own) = made_from(state, namespace, driver).await?;
+    read(driver, plan.as_deref(), &own)
+}
+
+/// What a route is made from: the driver, and the orders that concern the driver and are not over.
+async fn made_from(state: &AppState, namespace: &str, driver: &str) -> Result<(Option<Arc<Object>>, Vec<Arc<Object>>)> {
     let key = Key { resource: DRIVERS.to_owned(), namespace: namespace.to_owned(), name: driver.to_owned() };
-    let (held, _) = state.store.get(&key, At::Latest).await?;
-    let plan: Option<Driver> =
-        held.map(|held| serde_json::from_str(&held.body)).transpose().map_err(ApiError::internal)?;
+    let (plan, _) = state.store.get(&key, At::Latest).await?;
     let scope = Scope { resource: ORDERS.to_owned(), namespace: Some(namespace.to_owned()) };
     let page = state.store.list(&scope, At::Latest, None, None).await?;
-    let own = page.objects.iter().filter(|object| {
+    let mut orders = page.objects;
+    orders.retain(|object| {
         Noted::of(object).is_some_and(|noted| {
             noted.parties.finished_at.is_none() && noted.parties.drivers.iter().any(|party| party == driver)
         })
     });
-    let orders: Vec<Order> =
-        own.map(|object| serde_json::from_str(&object.body)).collect::<Result<_, _>>().map_err(ApiError::internal)?;
+    Ok((plan, orders))
+}
+
+fn read(driver: &str, plan: Option<&Object>, own: &[Arc<Object>]) -> Result<Vec<Stop>> {
+    let plan: Option<Driver> =
+        plan.map(|held| serde_json::from_str(&held.body)).transpose().map_err(ApiError::internal)?;
+    let orders: Vec<Order> = own
+        .iter()
+        .map(|object| serde_json::from_str(&object.body))
+        .collect::<Result<_, _>>()
+        .map_err(ApiError::internal)?;
     Ok(stops(driver, plan.as_ref(), &orders))
 }
 

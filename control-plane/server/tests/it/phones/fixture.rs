@@ -110,6 +110,14 @@ impl Day {
         self.morning + SignedDuration::from_mins(minutes)
     }
 
+    /// What `/metrics` says of a counter; 0 where it says nothing.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let url = format!("{}/metrics", self.server.plane.admin_url().unwrap());
+        let text = self.server.http.get(url).send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
+        value.unwrap_or_default()
+    }
+
     pub(crate) async fn status_of(&self, order: &str) -> Value {
         self.operator.get(&at("acme", &format!("orders/{order}"))).await.ok()["status"].clone()
     }

@@ -38,6 +38,41 @@ async fn the_route_has_an_etag_that_changes_with_what_is_legal() {
 }
 
 #[tokio::test]
+async fn a_route_is_answered_from_the_cache_and_never_to_who_may_not_see_it() {
+    let day = Day::begin().await;
+    let phone = day.phone();
+    day.bound("o", "sam", &json!({})).await;
+    let looked = async |outcome: &str| {
+        day.metric(&format!("dropmate_live_cache_lookups_total{{cache=\"routes\",outcome=\"{outcome}\"}}")).await
+    };
+    let first = phone.get("/v1/me/route").await.ok();
+    let (hits, misses) = (looked("hit").await, looked("miss").await);
+    assert_eq!(phone.get("/v1/me/route").await.ok(), first);
+    assert_eq!((looked("hit").await, looked("miss").await), (hits + 1, misses), "the same route again");
+    // What is changed is seen at once, by whomever it was changed.
+    day.operator
+        .merge(&at("acme", "orders/o"), &json!({"spec": {"dropoff": {"instructions": "ring twice"}}}))
+        .await
+        .ok();
+    assert_eq!(phone.get("/v1/me/route").await.ok()["stops"][1]["instructions"], "ring twice");
+    assert_eq!(looked("hit").await, hits + 1);
+    // The route is in the cache when the driver stops being one.
+    phone.get("/v1/me/route").await.ok();
+    assert_eq!(looked("hit").await, hits + 2);
+    day.operator.delete(&at("acme", "members/driver"), &json!({})).await.ok();
+    let mut refused = phone.get("/v1/me/route").await;
+    for _ in 0..200 {
+        if refused.code == 403 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        refused = phone.get("/v1/me/route").await;
+    }
+    assert_eq!(refused.code, 403);
+    assert!(!refused.body.to_string().contains("ring twice"));
+}
+
+#[tokio::test]
 async fn a_driver_says_whether_they_work_and_nobody_else_does() {
     let day = Day::begin().await;
     let (phone, sam) = (day.phone(), at("acme", "drivers/sam"));
