@@ -99,6 +99,18 @@ impl Fleet {
             .collect()
     }
 
+    /// Lets go of a driver; says what was known.
+    pub(crate) fn forget(&mut self, namespace: &str, driver: &str) -> Option<Arc<Position>> {
+        let drivers = self.namespaces.get_mut(namespace)?;
+        let held = drivers.get(driver)?.clone();
+        drivers.remove(&held);
+        if drivers.by_name.is_empty() {
+            self.namespaces.remove(namespace);
+        }
+        self.count -= 1;
+        Some(held)
+    }
+
     /// Lets go of what is older; says what that was.
     pub(crate) fn forget_before(&mut self, at: Timestamp) -> Vec<Arc<Position>> {
         let mut gone = Vec::new();

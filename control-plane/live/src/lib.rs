@@ -136,6 +136,15 @@ impl Live {
         self.inner.fleet().near(namespace, latitude, longitude, meters, limit)
     }
 
+    /// Lets go of a driver who is gone, here and in Redis: the next of that name is somebody else.
+    pub fn forget(&self, namespace: &str, driver: &str) {
+        let Some(gone) = self.inner.fleet_mut().forget(namespace, driver) else { return };
+        self.inner.metrics.positions.set(self.inner.fleet().len() as i64);
+        if let Some(share) = &self.inner.share {
+            share.forget(gone);
+        }
+    }
+
     /// Lets go of positions from before a time (business time), here and in Redis; says how many there were.
     pub fn forget_before(&self, at: Timestamp) -> usize {
         let gone = self.inner.fleet_mut().forget_before(at);

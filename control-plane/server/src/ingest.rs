@@ -7,6 +7,7 @@ mod overland;
 mod owntracks;
 mod parsed;
 mod pull;
+mod recall;
 mod receive;
 mod traccar;
 mod values;
@@ -16,7 +17,7 @@ use dropmate_live::{Live, Position, Topic};
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(crate) use self::{latest::of_driver, metrics::Metrics, pull::after, receive::routes};
+pub(crate) use self::{latest::of_driver, metrics::Metrics, pull::after, recall::recall, receive::routes};
 use crate::{
     error::{ApiError, Result},
     state::AppState,

@@ -169,7 +169,7 @@ impl ControlPlane {
             proofs.register(&mut registry);
         }
         let shutdown = CancellationToken::new();
-        let members = Directory::follow(&store, shutdown.clone()).await;
+        let members = Directory::follow(&store, &live, shutdown.clone()).await;
         let audit = Audit::start(store.clone(), shutdown.clone());
         audit.register(&mut registry);
         live.register(&mut registry);
@@ -293,6 +293,7 @@ impl ControlPlane {
         tokio::spawn(auth::sweep(self.state.clone()));
         if let Some(ingest) = &self.state.ingest {
             tokio::spawn(ingest.clone().tidy(self.state.shutdown.clone()));
+            tokio::spawn(ingest::recall(self.state.clone()));
         }
         tokio::spawn(proofs::sweep(self.state.clone()));
         tokio::spawn(incidents::run(self.state.clone()));

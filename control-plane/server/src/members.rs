@@ -13,6 +13,7 @@ use dropmate_api::{
     registry::{Kind, Part, WriteContext, by_resource},
     roles::{self, DRIVER_USER, Decision, Grant, Permit, Role, SERVICE_ACCOUNT},
 };
+use dropmate_live::Live;
 use dropmate_store::{Actor, At, Change, Expect, Key, Object, Scope, Store, WriteError};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -61,9 +62,9 @@ struct Membership {
 
 impl Directory {
     /// Reads all Members, and follows them from then on until the store is closed.
-    pub(crate) async fn follow(store: &Store, stop: CancellationToken) -> Self {
+    pub(crate) async fn follow(store: &Store, live: &Live, stop: CancellationToken) -> Self {
         let directory = Self::default();
-        directory.follow_drivers(store, stop.clone()).await;
+        directory.follow_drivers(store, live.clone(), stop.clone()).await;
         let mut watch = directory.load(store).await;
         let (following, store) = (directory.clone(), store.clone());
         tokio::spawn(async move {

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use dropmate_live::Live;
 use dropmate_store::{At, Key, Scope, Store};
 use tokio_util::sync::CancellationToken;
 
@@ -46,14 +47,17 @@ fn place(key: &Key) -> (String, String) {
 }
 
 impl Directory {
-    /// Reads which Drivers there are, and follows them from then on.
-    pub(super) async fn follow_drivers(&self, store: &Store, stop: CancellationToken) {
+    /// Reads which Drivers there are, and follows them from then on. Where one was who is gone, nobody is told any more.
+    pub(super) async fn follow_drivers(&self, store: &Store, live: Live, stop: CancellationToken) {
         let (following, store) = (self.clone(), store.clone());
         let mut watch = following.drivers.load(&store).await;
         tokio::spawn(async move {
             let followed = async {
                 loop {
                     while let Some(Ok(event)) = next(&mut watch).await {
+                        if event.deleted {
+                            live.forget(&event.object.key.namespace, &event.object.key.name);
+                        }
                         if following.drivers.take(&event.object, event.deleted) {
                             following.changes.send_modify(|count| *count += 1);
                         }

@@ -112,8 +112,7 @@ impl Day {
 
     /// What `/metrics` says of a counter; 0 where it says nothing.
     pub(crate) async fn metric(&self, series: &str) -> u64 {
-        let url = format!("{}/metrics", self.server.plane.admin_url().unwrap());
-        let text = self.server.http.get(url).send().await.unwrap().text().await.unwrap();
+        let text = self.server.metrics().await;
         let value = text.lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok());
         value.unwrap_or_default()
     }

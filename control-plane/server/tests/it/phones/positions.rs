@@ -6,7 +6,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::fixture::Day;
-use crate::client::{Api, text};
+use crate::{
+    client::{Api, driver, text},
+    server::Server,
+    tenants::at,
+};
 
 const TRACKING: &str = "system:serviceaccount:dropmate-system:tracking";
 const WHERE_SAM_IS: &str = "/v1/namespaces/acme/drivers/sam/position";
@@ -52,6 +56,35 @@ async fn a_bad_position_is_counted_and_the_rest_is_kept() {
     assert_eq!(answer.code, 413);
     let metrics = day.server.metrics().await;
     assert!(metrics.contains("dropmate_ingest_positions_total{source=\"me\",outcome=\"rejected\"} 7"), "{metrics}");
+}
+
+/// Asks until the answer has that code.
+async fn until(api: &Api, code: u16) {
+    for _ in 0..500 {
+        if api.get(WHERE_SAM_IS).await.code == code {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the answer is never {code}");
+}
+
+#[tokio::test]
+async fn where_a_driver_was_is_known_after_a_restart_and_never_told_of_the_next_of_that_name() {
+    let day = Day::begin().await;
+    send(&day, vec![position(&day, 0)]).await;
+    let server = Server::start_in(day.server.end().await).await;
+    let operator = Api::over(server.plane.clone());
+    until(&operator, 200).await;
+    operator.delete(&at("acme", "drivers/sam"), &json!({})).await.ok();
+    until(&operator, 404).await;
+    operator.post(&at("acme", "drivers"), &driver("sam")).await.ok();
+    assert_eq!(operator.get(WHERE_SAM_IS).await.code, 404);
+    // Nor after another restart, although the position itself is still kept.
+    let server = Server::start_in(server.end().await).await;
+    let operator = Api::over(server.plane.clone());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(operator.get(WHERE_SAM_IS).await.code, 404);
 }
 
 #[tokio::test]
