@@ -110,7 +110,8 @@ async fn an_agent_elsewhere_is_found_by_its_lease_and_one_that_is_away_is_named(
     assert_eq!(manager.get(TIMELINE).await.ok()["timeline"][0]["what"], "Placed");
     serving.abort();
     let _ = serving.await;
-    let away = manager.get(TIMELINE).await;
+    // Of this one nothing is in the cache.
+    let away = manager.get("/v1/namespaces/acme/orders/other-1/timeline").await;
     assert_eq!(away.code, 503);
     assert_eq!(away.body["detail"], "the tracking agent does not answer; try again later");
 }

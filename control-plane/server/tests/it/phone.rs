@@ -112,7 +112,6 @@ async fn the_pages_script_sends_a_photo_and_an_incident_to_a_real_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until the server has /v1/pair, /v1/me/events and /v1/me/positions"]
 async fn a_phone_that_is_paired_makes_a_whole_delivery_with_the_pages_script() {
     let shop = Shop::open().await;
     shop.bound("o1", "sam", &json!({"dropoff": ["photo", "pin"]})).await;

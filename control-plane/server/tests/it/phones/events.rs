@@ -1,28 +1,30 @@
 //! Reports: taken in once, by the time at which things happened, each with its own outcome.
 
+use image::ImageFormat;
 use serde_json::{Value, json};
 
 use super::fixture::{Day, outcomes};
+use crate::proofs::{picture, upload};
 
 async fn send(day: &Day, reports: &[Value]) -> Value {
     day.phone().post("/v1/me/events", &json!({ "reports": reports })).await.ok()
 }
 
-/// A whole delivery.
-fn delivery(day: &Day, order: &str) -> Vec<Value> {
+/// A whole delivery, with the photo that was given.
+fn delivery(day: &Day, order: &str, photo: &Value) -> Vec<Value> {
     let mut steps: Vec<Value> = [("depart", 1), ("arrive", 10), ("pickUp", 12), ("depart", 13), ("arrive", 25)]
         .iter()
         .map(|(type_, minutes)| day.report(order, type_, *minutes))
         .collect();
     let mut deliver = day.report(order, "deliver", 27);
-    deliver["proof"] = json!([{"type": "signature", "reference": "s-1"}]);
+    deliver["proof"] = json!([{"type": "photo", "reference": photo}]);
     deliver["location"] = json!({"latitude": 43.6405, "longitude": -79.3760});
     steps.push(deliver);
     steps
 }
 
-fn signed() -> Value {
-    json!({"proof": {"dropoff": ["signature"]}})
+fn proven() -> Value {
+    json!({"proof": {"dropoff": ["photo"]}})
 }
 
 /// The facts of an order, without when the server heard of them.
@@ -37,6 +39,9 @@ fn facts(mut status: Value) -> Value {
     for condition in status["conditions"].as_array_mut().into_iter().flatten() {
         condition["lastTransitionTime"] = Value::Null;
     }
+    for proof in status["proofs"].as_array_mut().into_iter().flatten() {
+        proof["reference"] = Value::Null;
+    }
     status["placedAt"] = Value::Null;
     status["finishedAt"] = Value::Null;
     status
@@ -46,12 +51,15 @@ fn facts(mut status: Value) -> Value {
 async fn a_day_sent_in_one_shuffled_batch_ends_as_the_live_one_did() {
     let day = Day::begin().await;
     for order in ["live", "late"] {
-        day.bound(order, "sam", &signed()).await;
+        day.bound(order, "sam", &proven()).await;
     }
-    for report in delivery(&day, "live") {
+    let file = picture(ImageFormat::Jpeg, 40);
+    let photo = async |order: &str| upload(&day.phone(), order, order, &file).await.ok()["id"].clone();
+    let photos = [photo("live").await, photo("late").await];
+    for report in delivery(&day, "live", &photos[0]) {
         assert_eq!(outcomes(&send(&day, &[report]).await), ["applied 200"]);
     }
-    let mut shuffled = delivery(&day, "late");
+    let mut shuffled = delivery(&day, "late", &photos[1]);
     for (one, other) in [(0, 5), (1, 4), (2, 3), (0, 2)] {
         shuffled.swap(one, other);
     }
@@ -65,7 +73,7 @@ async fn a_day_sent_in_one_shuffled_batch_ends_as_the_live_one_did() {
     assert_eq!(facts(live.clone()), facts(late));
     // Once more, in pieces and whole: nothing happens twice.
     assert_eq!(outcomes(&send(&day, &shuffled[2..4]).await), ["replayed 200"; 2]);
-    assert_eq!(outcomes(&send(&day, &delivery(&day, "live")).await), ["replayed 200"; 6]);
+    assert_eq!(outcomes(&send(&day, &delivery(&day, "live", &photos[0])).await), ["replayed 200"; 6]);
     assert_eq!(day.status_of("live").await, live);
 }
 
@@ -82,7 +90,7 @@ async fn steps_of_one_moment_are_told_apart_by_what_can_follow_what() {
 #[tokio::test]
 async fn a_bad_report_is_rejected_and_the_rest_taken_in() {
     let day = Day::begin().await;
-    day.bound("mine", "sam", &signed()).await;
+    day.bound("mine", "sam", &proven()).await;
     day.bound("kims", "kim", &json!({})).await;
     let mut unproven = day.report("mine", "deliver", 9);
     unproven["clientEventId"] = "unproven".into();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     client::{Api, DISPATCH, LEASES, driver, namespace, order},
@@ -48,6 +49,14 @@ impl Day {
         let day = Self { server, operator, dispatch, fence, morning };
         day.known(&day.of("viewer")).await;
         day
+    }
+
+    /// Ends the server and gives its data dir back.
+    pub(crate) async fn end(self) -> TempDir {
+        let Self { server, operator, dispatch, .. } = self;
+        // They hold the server.
+        drop((operator, dispatch));
+        server.end().await
     }
 
     /// Somebody of the business.

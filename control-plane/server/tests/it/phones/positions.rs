@@ -73,7 +73,7 @@ async fn until(api: &Api, code: u16) {
 async fn where_a_driver_was_is_known_after_a_restart_and_never_told_of_the_next_of_that_name() {
     let day = Day::begin().await;
     send(&day, vec![position(&day, 0)]).await;
-    let server = Server::start_in(day.server.end().await).await;
+    let server = Server::start_in(day.end().await).await;
     let operator = Api::over(server.plane.clone());
     until(&operator, 200).await;
     operator.delete(&at("acme", "drivers/sam"), &json!({})).await.ok();
@@ -81,6 +81,7 @@ async fn where_a_driver_was_is_known_after_a_restart_and_never_told_of_the_next_
     operator.post(&at("acme", "drivers"), &driver("sam")).await.ok();
     assert_eq!(operator.get(WHERE_SAM_IS).await.code, 404);
     // Nor after another restart, although the position itself is still kept.
+    drop(operator);
     let server = Server::start_in(server.end().await).await;
     let operator = Api::over(server.plane.clone());
     tokio::time::sleep(Duration::from_millis(300)).await;
