@@ -47,7 +47,6 @@ impl Presence {
         let distance = meters(fix.place, site);
         match self.inside_since {
             None if distance <= ENTER_METERS + slack => self.inside_since = Some(fix.at),
-            None => {}
             Some(_) if distance > LEAVE_METERS + slack => {
                 self.inside_since = None;
                 if self.arrived_at.is_some() {
@@ -57,7 +56,7 @@ impl Presence {
             Some(since) if self.arrived_at.is_none() && fix.at.duration_since(since) >= DWELL => {
                 self.arrived_at = Some(since);
             }
-            Some(_) => {}
+            None | Some(_) => {}
         }
     }
 

@@ -144,9 +144,10 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     let clock = clock(&business);
     let control_plane =
         ControlPlane::open(Config::new(server, clock.clone())?.migrating()).await.map_err(could_not_open)?;
-    let tracking = match business.agents.tracking {
-        true => Some(tracking::Tracking::open(&control_plane, &business).await.map_err(could_not_open)?),
-        false => None,
+    let tracking = if business.agents.tracking {
+        Some(tracking::Tracking::open(&control_plane, &business).await.map_err(could_not_open)?)
+    } else {
+        None
     };
     let url = control_plane.url().context("an opened control plane has an address")?.to_owned();
     let hints = hints(&control_plane, &business);

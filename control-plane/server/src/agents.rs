@@ -107,14 +107,13 @@ pub(crate) async fn timeline(
         // Who may see the order was decided above; what is kept is the same for all of them.
         let cache = state.live.cache("timelines");
         let kept = cache.get(&order.uid).await.and_then(|kept| serde_json::from_slice::<Value>(&kept).ok());
-        let mut told = match kept {
-            Some(told) => told,
-            None => {
-                let path = format!("/timeline/{namespace}/{name}?uid={}", order.uid);
-                let told = ask(&state, TRACKING, &path).await?;
-                cache.put(&order.uid, Bytes::from(told.to_string()), TIMELINE_FOR).await;
-                told
-            }
+        let mut told = if let Some(told) = kept {
+            told
+        } else {
+            let path = format!("/timeline/{namespace}/{name}?uid={}", order.uid);
+            let told = ask(&state, TRACKING, &path).await?;
+            cache.put(&order.uid, Bytes::from(told.to_string()), TIMELINE_FOR).await;
+            told
         };
         // Which driver it was and why an attempt failed is nothing for customers.
         let is_customer = matches!(&admission.permit.sight, Sight::Own(own) if own.drivers.is_empty());

@@ -125,6 +125,8 @@ async fn the_program_tells_timelines_through_the_control_plane_and_gives_its_lea
     let lease = "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases/tracking";
     let (_, lease) = operator(&plane, "GET", lease, &Value::Null).await;
     assert_eq!(lease["spec"]["holderIdentity"], "", "{lease}");
+    // For a second the control plane has what it was told last.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let (code, away) = operator(&plane, "GET", timeline, &Value::Null).await;
     assert_eq!((code, away["detail"].as_str()), (503, Some("the tracking agent does not run")));
     stop.cancel();

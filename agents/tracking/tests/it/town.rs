@@ -248,10 +248,10 @@ impl Agent {
                 sleep(Duration::from_millis(20)).await;
             }
         });
-        match found.await {
-            Ok(said) => said,
-            Err(_elapsed) => panic!("{what} was never said: {:?}", self.whats(order).await),
+        if let Ok(said) = found.await {
+            return said;
         }
+        panic!("{what} was never said: {:?}", self.whats(order).await)
     }
 
     pub(crate) async fn whats(&self, order: &str) -> Vec<String> {

@@ -21,6 +21,7 @@ pub(crate) enum Surface {
 
 /// What a request asks for.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question of its own, which the gateway asks at its place")]
 pub(super) struct Asked {
     pub(super) info: Option<ResourceInfo>,
     /// The route's template: never a name, a query or a token.

@@ -15,7 +15,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Me, route, told};
+use super::{Me, told};
 use crate::{
     auth::Fields,
     error::{ApiError, Result},

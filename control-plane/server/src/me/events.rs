@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Me, list, route, told};
+use super::{Me, list, told};
 use crate::{
     error::{ApiError, Result},
     options::WriteOptions,
