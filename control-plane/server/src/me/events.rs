@@ -146,7 +146,10 @@ async fn one(call: &Call, me: &Me, report: &Report) -> Result<Answer> {
         }
         Err(NotTaken::Illegal(error, order)) => Ok(rejected(id, code(&error), error.to_string(), Some(&order))),
         Err(NotTaken::Busy) => Err(ApiError::unavailable("the order changes too fast at the moment; try again")),
-        Err(NotTaken::Refused(error)) if error.code().is_server_error() => Err(error),
+        Err(NotTaken::Refused(error) | NotTaken::Unproven(error, _)) if error.code().is_server_error() => Err(error),
+        Err(NotTaken::Unproven(error, order)) => {
+            Ok(rejected(id, error.code(), error.message().to_owned(), Some(&order)))
+        }
         Err(NotTaken::Refused(error)) if error.code() == StatusCode::NOT_FOUND => {
             let (status, why) = not_there(report, &format!("{}/{}", me.namespace, call.name()));
             Ok(rejected(id, status, why, None))

@@ -134,7 +134,7 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
         Ok(applied) => Ok(Json(applied.answer()).into_response()),
         Err(NotTaken::Illegal(error, _)) => Err(report_error(&call, &error)),
         Err(NotTaken::Busy) => Err(ApiError::modified(call.kind(), call.name())),
-        Err(NotTaken::Refused(error)) => Err(error),
+        Err(NotTaken::Refused(error) | NotTaken::Unproven(error, _)) => Err(error),
     }
 }
 
@@ -142,6 +142,8 @@ pub(crate) async fn report_progress(call: Call, body: Body) -> Result<Response> 
 pub(crate) enum NotTaken {
     /// By the order as it was then.
     Illegal(ReportError, Box<Order>),
+    /// By what it says was given as a proof.
+    Unproven(ApiError, Box<Order>),
     /// Others were faster each time: the same report may be taken in later.
     Busy,
     /// By the server.
@@ -175,7 +177,8 @@ pub(crate) async fn take(
         };
         if !progress::is_known(&order, report) {
             let giver = whose.map_or(Giver::Office, Giver::Driver);
-            proofs::check(&call.state, &order, report, giver).await?;
+            let checked = proofs::check(&call.state, &order, report, giver).await;
+            checked.map_err(|error| NotTaken::Unproven(error, Box::new(order.clone())))?;
         }
         let applied = progress::report(&order, report, call.state.clock.business_now())
             .map_err(|error| NotTaken::Illegal(error, Box::new(order.clone())))?;
