@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     AGENT, Metrics,
     fix::Fix,
-    look::{Memory, Scene},
+    look::{Memory, Scene, Wanted},
     pull::{self, Positions, Pulled},
     store::Store,
     travel::TravelTimes,
@@ -287,10 +287,10 @@ impl Businesses {
 impl Business {
     /// Gives the memory what it lacks of the history.
     async fn recall(&mut self, namespace: &str, scene: &Scene, store: &Store) {
-        for (driver, since) in self.memory.expect(scene) {
+        for Wanted { driver, since, made } in self.memory.expect(scene) {
             let read = async {
-                let fixes = store.fixes(namespace, &driver, since).await?;
-                let newest = if fixes.is_empty() { store.newest(namespace, &driver).await? } else { None };
+                let fixes = store.fixes(namespace, &driver, since, made).await?;
+                let newest = if fixes.is_empty() { store.newest(namespace, &driver, made).await? } else { None };
                 Ok::<_, sqlx::Error>((fixes, newest))
             };
             match read.await {

@@ -132,10 +132,23 @@ pub struct Acts {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     watches: BTreeMap<String, Watch>,
+    /// The uids of the drivers who are watched: another of that name is somebody else.
+    drivers: BTreeMap<String, String>,
     orders: BTreeMap<String, Told>,
     duty: BTreeMap<String, bool>,
     accuracy: Accuracy,
     arrived: BTreeMap<StopId, Timestamp>,
+}
+
+/// A driver whose history has to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The Driver's name.
+    pub driver: String,
+    /// Fixes from then on (business time).
+    pub since: Timestamp,
+    /// Since when the Driver is there (system time): what was recorded before is somebody else's.
+    pub made: Timestamp,
 }
 
 /// What was written of an order.
@@ -167,18 +180,25 @@ impl Memory {
     }
 
     /// Says which stops are watched now, and whose history has to be read since when.
-    pub fn expect(&mut self, scene: &Scene) -> Vec<(String, Timestamp)> {
-        let there: BTreeSet<String> = scene.drivers.iter().map(|driver| driver.name_any()).collect();
-        self.watches.retain(|driver, _| there.contains(driver));
-        self.duty.retain(|driver, _| there.contains(driver));
+    pub fn expect(&mut self, scene: &Scene) -> Vec<Wanted> {
+        let uids = scene.drivers.iter().map(|driver| (driver.name_any(), driver.uid().unwrap_or_default()));
+        let uids: BTreeMap<String, String> = uids.collect();
+        let same = |driver: &String, known: &BTreeMap<String, String>| {
+            uids.get(driver).is_some_and(|uid| known.get(driver).is_none_or(|known| known == uid))
+        };
+        self.watches.retain(|driver, _| same(driver, &self.drivers));
+        self.duty.retain(|driver, _| same(driver, &self.drivers));
+        self.drivers = uids;
         let orders = by_driver(scene);
         let mut wanted = Vec::new();
-        for driver in there {
+        for driver in &scene.drivers {
+            let (made, driver) = (driver.creation_timestamp(), driver.name_any());
+            let made = made.map_or(Timestamp::MIN, |made| made.0);
             let sites = orders.get(driver.as_str()).map(|orders| stops::watched(orders)).unwrap_or_default();
             let watch = self.watches.entry(driver.clone()).or_default();
             watch.expect(sites);
             if let Some(since) = watch.wants_history() {
-                wanted.push((driver, since));
+                wanted.push(Wanted { driver, since, made });
             }
         }
         wanted

@@ -3,8 +3,9 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Further ahead than this no phone's clock is by mistake, whatever its time zone: such a fix would stay the newest.
-const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
+/// Further ahead than this a phone's clock is wrong: such a fix would stay the newest until its time has come, and hide
+/// where the driver is.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(1);
 /// Older fixes say nothing to anybody: the history is kept as long.
 const AGE_MAX: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// Degrees are kept as whole numbers of this many to one: a centimetre, and the same place is the same number.
@@ -59,7 +60,7 @@ pub enum Senseless {
     #[error("it is at no place on earth where anybody delivers")]
     Place,
     /// Too far ahead.
-    #[error("it is more than a day ahead of the clock")]
+    #[error("it is more than an hour ahead of the clock")]
     Ahead,
     /// Too old.
     #[error("it is more than 30 days old")]
@@ -114,7 +115,7 @@ mod tests {
 
     #[rstest]
     #[case(fix(43.65, -79.38, 0), Ok(()))]
-    #[case(fix(90.0, 180.0, 24), Ok(()))]
+    #[case(fix(90.0, 180.0, 1), Ok(()))]
     #[case(fix(0.0, -79.38, -720), Ok(()))]
     #[case(fix(0.0, 0.0, 0), Err(Senseless::Place))]
     #[case(fix(0.000_000_01, -0.0, 0), Err(Senseless::Place))]

@@ -39,7 +39,7 @@ impl Fleet {
             }
             let held = self.namespaces.get(&position.namespace).and_then(|drivers| drivers.get(&position.driver));
             match held {
-                Some(held) if held.at >= position.at => continue,
+                Some(held) if held.uid == position.uid && held.at >= position.at => continue,
                 None if self.count >= DRIVERS_MAX => {
                     refused += 1;
                     continue;
@@ -109,6 +109,14 @@ impl Fleet {
         }
         self.count -= 1;
         Some(held)
+    }
+
+    /// Lets go of those of whom it is not so.
+    pub(crate) fn retain(&mut self, is_so: impl Fn(&Position) -> bool) {
+        let held: Vec<_> = self.namespaces.values().flat_map(|drivers| drivers.by_name.values().cloned()).collect();
+        for position in held.iter().filter(|position| !is_so(position)) {
+            self.forget(&position.namespace, &position.driver);
+        }
     }
 
     /// Lets go of what is older; says what that was.
@@ -184,6 +192,7 @@ mod tests {
         Position {
             namespace: "acme".to_owned(),
             driver: driver.to_owned(),
+            uid: String::new(),
             at: at(second),
             latitude,
             longitude,

@@ -14,7 +14,7 @@ mod share;
 
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use jiff::Timestamp;
@@ -67,7 +67,11 @@ struct Inner {
     cache: Local,
     metrics: Metrics,
     share: Option<Share>,
+    whose: OnceLock<Whose>,
 }
+
+/// Whether a position is of somebody who is there.
+type Whose = Box<dyn Fn(&Position) -> bool + Send + Sync>;
 
 impl Live {
     /// In this process alone.
@@ -94,8 +98,16 @@ impl Live {
             cache: Local::default(),
             metrics,
             share,
+            whose: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// From now on, positions are taken in only of whom that is so, whoever tells them; it is told once. Redis may still hold
+    /// the place of a driver who is gone.
+    pub fn only(&self, whose: impl Fn(&Position) -> bool + Send + Sync + 'static) {
+        let whose = self.inner.whose.get_or_init(|| Box::new(whose));
+        self.inner.fleet_mut().retain(whose);
     }
 
     /// Drivers were seen there. Only what is newer than what is known counts, and goes to subscribers everywhere.
@@ -221,6 +233,8 @@ impl Live {
 impl Inner {
     /// Keeps what is newer, and gives it to the subscribers of this process.
     fn took(&self, positions: impl IntoIterator<Item = Position>) -> Vec<Arc<Position>> {
+        let whose = self.whose.get();
+        let positions = positions.into_iter().filter(|position| whose.is_none_or(|whose| whose(position)));
         let (newer, refused) = self.fleet_mut().take(positions);
         self.metrics.refused(refused);
         if !newer.is_empty() {

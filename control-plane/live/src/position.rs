@@ -11,6 +11,9 @@ pub struct Position {
     pub namespace: String,
     /// The driver's name.
     pub driver: String,
+    /// The Driver's uid: another of that name is somebody else. Empty where nobody says.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
     /// When, by the phone (business time).
     pub at: Timestamp,
     /// WGS 84 degrees.

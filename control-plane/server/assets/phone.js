@@ -290,6 +290,8 @@ class Outbox {
       const answer = await this.session.call('PUT', '/v1/me/availability', item.body);
       if (!(await this.settled(item, answer))) return false;
     }
+    // What cannot be uploaded now holds up only what shows it.
+    let all = true;
     for (const item of (await this.pending('proof')).filter((proof) => !proof.serverId)) {
       const form = new FormData();
       form.append('order', item.forOrder);
@@ -301,20 +303,27 @@ class Outbox {
         // Stays until the report that shows it is sent.
         await this.store.put({ ...item, file: null, serverId: answer.body.id });
       } else if (isPassing(answer.status)) {
-        return false;
+        all = false;
+        break;
       } else {
         await this.refuse(item, answer.status, answer.body);
       }
     }
     for (const item of await this.pending('incident')) {
       const photo = item.upload && (await this.items()).find((held) => held.id === item.upload);
-      if (photo && !photo.serverId && !photo.refused) return false;
+      if (photo && !photo.serverId && !photo.refused) {
+        all = false;
+        continue;
+      }
       const body = photo && photo.serverId ? { ...item.body, photoId: photo.serverId } : item.body;
       const answer = await this.session.call('POST', '/v1/me/incidents', body);
-      if (!(await this.settled(item, answer))) return false;
+      if (!(await this.settled(item, answer))) {
+        all = false;
+        break;
+      }
       if (photo) await this.store.remove(photo.id);
     }
-    return this.sendReports();
+    return (await this.sendReports()) && all;
   }
 
   async sendReports() {
@@ -322,8 +331,15 @@ class Outbox {
     for (;;) {
       const items = await this.items();
       const proofs = new Map(items.filter((item) => item.kind === 'proof').map((item) => [item.id, item]));
-      const waiting = items.filter((item) => item.kind === 'report' && !item.refused).slice(0, most);
-      if (waiting.length === 0) return true;
+      const reports = items.filter((item) => item.kind === 'report' && !item.refused);
+      // A report waits for its uploads, and what follows it about the same order waits for it.
+      const held = new Set();
+      const waiting = reports.filter((item) => {
+        const uploads = (item.body.proof || []).map((proof) => proofs.get(proof.upload)).filter(Boolean);
+        if (uploads.some((proof) => !proof.serverId && !proof.refused)) held.add(item.body.order);
+        return !held.has(item.body.order);
+      }).slice(0, most);
+      if (waiting.length === 0) return reports.length === 0;
       const batch = [];
       for (const item of waiting) {
         const uploads = (item.body.proof || []).map((proof) => proof.upload).filter(Boolean).map((id) => proofs.get(id));

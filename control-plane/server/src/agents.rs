@@ -16,7 +16,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use dropmate_api::{SYSTEM_NAMESPACE, registry::Kind, roles::Sight};
+use dropmate_api::{
+    SYSTEM_NAMESPACE,
+    registry::Kind,
+    roles::{Own, Sight},
+};
 use dropmate_store::{At, Key, Object, Scope};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -115,9 +119,13 @@ pub(crate) async fn timeline(
             cache.put(&order.uid, Bytes::from(told.to_string()), TIMELINE_FOR).await;
             told
         };
-        // Which driver it was and why an attempt failed is nothing for customers.
-        let is_customer = matches!(&admission.permit.sight, Sight::Own(own) if own.drivers.is_empty());
-        if is_customer {
+        // Which driver it was and why an attempt failed is for the business, and for the driver who has the order.
+        let has_it = |own: &Own| {
+            let body = serde_json::from_str::<Value>(&order.body).unwrap_or_default();
+            let driver = body.pointer("/status/driverName").and_then(Value::as_str);
+            driver.is_some_and(|driver| own.drivers.contains(driver))
+        };
+        if matches!(&admission.permit.sight, Sight::Own(own) if !has_it(own)) {
             for entry in told["timeline"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
                 entry.remove("detail");
             }

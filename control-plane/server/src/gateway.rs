@@ -45,6 +45,7 @@ use crate::{
     error::ApiError,
     form::{self, Form},
     limits::{RateLimits, Standing},
+    me::NOT_A_DRIVER,
     members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
@@ -221,6 +222,11 @@ impl Gateway {
         }
         let asked = &record.asked;
         let admission = asked.authorize(session.caller(), self.members.grants(session.caller()))?;
+        // Before its body: pictures take room, which is for drivers.
+        if asked.upload && !self.members.grants(session.caller()).iter().any(|grant| grant.role == roles::Role::Driver)
+        {
+            return Err(ApiError::forbidden_path(NOT_A_DRIVER));
+        }
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
             Admitted::Fixed(_) => None,

@@ -13,7 +13,7 @@ mod traccar;
 mod values;
 
 use dropmate_ingest::{Fix, Ingest, KeepError, Kept};
-use dropmate_live::{Live, Position, Topic};
+use dropmate_live::{Position, Topic};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -65,24 +65,26 @@ pub(crate) async fn keep(
     let counts = Counts { accepted: kept.accepted, duplicate: kept.duplicate, rejected };
     state.phones.count(source, counts);
     if kept.accepted > 0 {
-        hint(&state.live, namespace, driver, &fixes, now);
+        hint(state, namespace, driver, &fixes, now);
     }
     Ok(counts)
 }
 
 /// Shows the newest of them.
-fn hint(live: &Live, namespace: &str, driver: &str, fixes: &[Fix], now: Timestamp) {
+fn hint(state: &AppState, namespace: &str, driver: &str, fixes: &[Fix], now: Timestamp) {
+    let Some(uid) = state.members.driver(namespace, driver) else { return };
     let newest = fixes.iter().max_by_key(|fix| fix.at);
     // A phone whose clock is ahead is where it is now: its next word must not count for less.
-    let position = newest.map(|fix| position(namespace, driver, fix, fix.at.min(now)));
-    live.saw(position);
-    live.wake(Topic::Positions);
+    let position = newest.map(|fix| position(namespace, driver, uid.clone(), fix, fix.at.min(now)));
+    state.live.saw(position);
+    state.live.wake(Topic::Positions);
 }
 
-fn position(namespace: &str, driver: &str, fix: &Fix, at: Timestamp) -> Position {
+fn position(namespace: &str, driver: &str, uid: String, fix: &Fix, at: Timestamp) -> Position {
     Position {
         namespace: namespace.to_owned(),
         driver: driver.to_owned(),
+        uid,
         at,
         latitude: fix.latitude,
         longitude: fix.longitude,

@@ -57,6 +57,9 @@ fn membership(grant: &Grant) -> Value {
     membership
 }
 
+/// Why somebody else is refused.
+pub(crate) const NOT_A_DRIVER: &str = "only drivers may ask this; a Member with the role driver makes one";
+
 /// The driver as whom the caller asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Me {
@@ -108,7 +111,7 @@ fn one_driver(grants: &[Grant], asked: Option<&str>) -> Result<(String, String)>
     drivers.dedup();
     match drivers[..] {
         [(namespace, driver)] => Ok((namespace.to_owned(), driver.to_owned())),
-        [] => Err(ApiError::forbidden_path("only drivers may ask this; a Member with the role driver makes one")),
+        [] => Err(ApiError::forbidden_path(NOT_A_DRIVER)),
         _ => {
             let known: Vec<String> =
                 drivers.iter().map(|(namespace, driver)| format!("{namespace}/{driver}")).collect();

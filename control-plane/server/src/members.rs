@@ -65,6 +65,11 @@ impl Directory {
     pub(crate) async fn follow(store: &Store, live: &Live, stop: CancellationToken) -> Self {
         let directory = Self::default();
         directory.follow_drivers(store, live.clone(), stop.clone()).await;
+        let drivers = directory.drivers.clone();
+        live.only(move |position| {
+            position.uid.is_empty()
+                || drivers.uid(&position.namespace, &position.driver).as_ref() == Some(&position.uid)
+        });
         let mut watch = directory.load(store).await;
         let (following, store) = (directory.clone(), store.clone());
         tokio::spawn(async move {
@@ -124,6 +129,11 @@ impl Directory {
         let uid = self.drivers.uid(namespace, name)?;
         let same = caller.uid.is_empty() || caller.uid == uid;
         same.then(|| Grant { role: Role::Driver, namespace: Some(namespace.to_owned()), name: Some(name.to_owned()) })
+    }
+
+    /// The uid of the Driver who is there by that name.
+    pub(crate) fn driver(&self, namespace: &str, name: &str) -> Option<String> {
+        self.drivers.uid(namespace, name)
     }
 
     /// Waits until the caller may no longer do the same with the same limits.

@@ -151,7 +151,14 @@ impl<'a> Keeper<'a> {
             resolved_at: None,
             resolved_by: None,
         };
-        incidents::open(state, self.ingest, &incident).await.map(|_| ())
+        let kept = incidents::open(state, self.ingest, &incident).await?;
+        if kept.resolved_at.is_some() {
+            // Somebody resolved it, and the PIN is locked all the same: it is open again.
+            let again = format!("{}/{}", incident.client_event_id, incident.created_at);
+            let incident = Incident { id: incidents::new_id(), client_event_id: again, ..incident };
+            incidents::open(state, self.ingest, &incident).await?;
+        }
+        Ok(())
     }
 }
 

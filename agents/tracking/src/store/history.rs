@@ -133,15 +133,22 @@ impl Store {
         })
     }
 
-    /// A driver's fixes from then on, in order. Of very many the newest.
-    pub async fn fixes(&self, namespace: &str, driver: &str, from: Timestamp) -> Result<Vec<Fix>, sqlx::Error> {
-        let between = Between { from, to: Timestamp::MAX, recorded_since: Timestamp::MIN, limit: FIXES_MAX as u32 };
+    /// A driver's fixes from then on, in order; of very many the newest. `made` is since when the Driver is there: who had
+    /// the name before is somebody else.
+    pub async fn fixes(
+        &self,
+        namespace: &str,
+        driver: &str,
+        from: Timestamp,
+        made: Timestamp,
+    ) -> Result<Vec<Fix>, sqlx::Error> {
+        let between = Between { from, to: Timestamp::MAX, recorded_since: made, limit: FIXES_MAX as u32 };
         Ok(self.positions(namespace, driver, between).await?.iter().map(Kept::fix).collect())
     }
 
-    /// A driver's newest fix.
-    pub async fn newest(&self, namespace: &str, driver: &str) -> Result<Option<Fix>, sqlx::Error> {
-        let between = Between { from: Timestamp::MIN, to: Timestamp::MAX, recorded_since: Timestamp::MIN, limit: 1 };
+    /// The newest fix of a driver who is there since then.
+    pub async fn newest(&self, namespace: &str, driver: &str, made: Timestamp) -> Result<Option<Fix>, sqlx::Error> {
+        let between = Between { from: Timestamp::MIN, to: Timestamp::MAX, recorded_since: made, limit: 1 };
         Ok(self.positions(namespace, driver, between).await?.first().map(Kept::fix))
     }
 

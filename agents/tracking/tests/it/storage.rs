@@ -83,9 +83,11 @@ async fn a_part_of_a_drivers_history_is_read_by_time_and_nobody_elses() {
         assert_eq!(seconds(newest), [5940, 6000]);
         let told_late = Between { recorded_since: at(5970), ..everything() };
         assert_eq!(seconds(store.positions("acme", "sam", told_late).await.unwrap()), [6000]);
-        assert_eq!(store.newest("acme", "sam").await.unwrap().unwrap().at, at(6000));
-        assert_eq!(store.newest("acme", "lee").await.unwrap(), None);
-        assert_eq!(store.fixes("acme", "sam", at(5900)).await.unwrap().len(), 2);
+        assert_eq!(store.newest("acme", "sam", Timestamp::MIN).await.unwrap().unwrap().at, at(6000));
+        assert_eq!(store.newest("acme", "lee", Timestamp::MIN).await.unwrap(), None);
+        assert_eq!(store.fixes("acme", "sam", at(5900), Timestamp::MIN).await.unwrap().len(), 2);
+        // Of a Driver made after they were recorded, they are not.
+        assert_eq!(store.newest("acme", "sam", Timestamp::MAX).await.unwrap(), None);
         store.close().await;
     }
 }

@@ -65,6 +65,7 @@ pub(crate) fn position(namespace: &str, driver: &str, second: i64) -> Position {
     Position {
         namespace: namespace.to_owned(),
         driver: driver.to_owned(),
+        uid: String::new(),
         at: at(second),
         latitude: 43.65 + second as f64 / 1e5,
         longitude: -79.36,

@@ -118,6 +118,7 @@ async fn deliver(server: &Server) -> Result<()> {
             live.saw([Position {
                 namespace: format!("b{}", number % BUSINESSES),
                 driver: format!("d{number}"),
+                uid: String::new(),
                 at: origin + since,
                 latitude: 43.65,
                 longitude: -79.36,

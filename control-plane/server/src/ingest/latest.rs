@@ -33,5 +33,6 @@ pub(crate) async fn of_driver(
     // The path says them.
     told.remove("namespace");
     told.remove("driver");
+    told.remove("uid");
     Json(told).into_response()
 }

@@ -32,7 +32,7 @@ async fn try_recall(state: &AppState) -> Result<()> {
     let ingest = of(state)?;
     let scope = Scope { resource: DRIVERS.to_owned(), namespace: None };
     // Since when each Driver is the one that is there: another of the name before it was somebody else.
-    let drivers: HashMap<(String, String), Timestamp> = state
+    let drivers: HashMap<(String, String), (String, Timestamp)> = state
         .store
         .list(&scope, At::Any, None, None)
         .await?
@@ -41,7 +41,7 @@ async fn try_recall(state: &AppState) -> Result<()> {
         .filter_map(|object| {
             let body: Value = serde_json::from_str(&object.body).ok()?;
             let since = body.pointer("/metadata/creationTimestamp")?.as_str()?.parse().ok()?;
-            Some(((object.key.namespace.clone(), object.key.name.clone()), since))
+            Some(((object.key.namespace.clone(), object.key.name.clone()), (object.uid.clone(), since)))
         })
         .collect();
     let now = state.clock.business_now();
@@ -51,11 +51,13 @@ async fn try_recall(state: &AppState) -> Result<()> {
         let page = ingest.positions_after(after, PAGE_MAX).await.map_err(unreadable)?;
         let Some(last) = page.positions.last() else { return Ok(()) };
         after = last.seq;
-        let theirs = page.positions.iter().filter(|kept| {
-            let driver = (kept.namespace.clone(), kept.driver.clone());
-            drivers.get(&driver).is_some_and(|since| kept.recorded_at >= *since)
+        let theirs = page.positions.iter().filter_map(|kept| {
+            let (uid, since) = drivers.get(&(kept.namespace.clone(), kept.driver.clone()))?;
+            let (fix, at) = (&kept.fix, kept.fix.at.min(now));
+            let is_theirs = kept.recorded_at >= *since;
+            is_theirs.then(|| position(&kept.namespace, &kept.driver, uid.clone(), fix, at))
         });
-        state.live.saw(theirs.map(|kept| position(&kept.namespace, &kept.driver, &kept.fix, kept.fix.at.min(now))));
+        state.live.saw(theirs);
     }
 }
 

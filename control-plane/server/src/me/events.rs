@@ -18,7 +18,7 @@ use dropmate_api::{
     subresource::{Report, ReportOutcome, ReportType},
     validation::is_dns_subdomain,
 };
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -72,11 +72,23 @@ pub(crate) async fn take(State(state): State<AppState>, me: Me, headers: HeaderM
                 Err(outcome) => drop(outcomes.insert(place, *outcome)),
             }
         }
-        let taken = stream::iter(by_order.into_iter().map(|(order, told)| of_order(&state, &me, order, told)))
-            .buffer_unordered(ORDERS_AT_ONCE)
-            .try_concat()
-            .await;
-        outcomes.extend(taken?);
+        let taking = by_order.into_iter().map(|(order, told)| {
+            let ids: Vec<_> = told.iter().map(|told| (told.place, told.report.client_event_id.clone())).collect();
+            let taken = of_order(&state, &me, order, told);
+            async { (ids, taken.await) }
+        });
+        let taken: Vec<_> = stream::iter(taking).buffer_unordered(ORDERS_AT_ONCE).collect().await;
+        // One order with a fault of ours does not hold up the others; where nothing can be written, nothing is answered.
+        let nothing = outcomes.is_empty() && taken.iter().all(|(_, taken)| taken.is_err());
+        for (ids, taken) in taken {
+            match taken {
+                Ok(taken) => outcomes.extend(taken),
+                Err(error) if nothing => return Err(error),
+                Err(error) => outcomes.extend(ids.into_iter().map(|(place, id)| {
+                    (place, rejected(id.into(), StatusCode::SERVICE_UNAVAILABLE, error.message().to_owned(), None))
+                })),
+            }
+        }
         Ok(Json(json!({"results": outcomes.into_values().collect::<Vec<_>>()})).into_response())
     };
     told(answer.await)
@@ -124,7 +136,9 @@ async fn of_order(state: &AppState, me: &Me, order: String, mut told: Vec<Told>)
             put_back += 1;
             waiting.insert(mates, Told { place, report });
         } else {
-            put_back = 0;
+            if outcome.status == StatusCode::OK.as_u16() {
+                put_back = 0;
+            }
             outcomes.push((place, outcome));
         }
     }

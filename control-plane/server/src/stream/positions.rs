@@ -98,6 +98,7 @@ struct Conflation {
 struct Last {
     sent: Instant,
     at: Timestamp,
+    uid: String,
     waiting: Option<Arc<Position>>,
 }
 
@@ -106,16 +107,18 @@ impl Conflation {
     fn take(&mut self, position: Arc<Position>, now: Instant) -> Option<Arc<Position>> {
         let name = (position.namespace.clone(), position.driver.clone());
         match self.last.get_mut(&name) {
-            Some(last) if last.at >= position.at => None,
+            Some(last) if last.at >= position.at && last.uid == position.uid => None,
             Some(last) if now < last.sent + APART => {
                 last.at = position.at;
+                last.uid.clone_from(&position.uid);
                 if last.waiting.replace(position).is_none() {
                     self.due.insert((last.sent + APART, name));
                 }
                 None
             }
             _ => {
-                self.last.insert(name, Last { sent: now, at: position.at, waiting: None });
+                let uid = position.uid.clone();
+                self.last.insert(name, Last { sent: now, at: position.at, uid, waiting: None });
                 Some(position)
             }
         }
@@ -185,6 +188,7 @@ mod tests {
         Arc::new(Position {
             namespace: "acme".to_owned(),
             driver: driver.to_owned(),
+            uid: String::new(),
             at: Timestamp::from_second(1_800_000_000 + second).unwrap(),
             latitude: 43.65,
             longitude: -79.36,

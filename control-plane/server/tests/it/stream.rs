@@ -151,6 +151,7 @@ pub(crate) fn position(namespace: &str, driver: &str, second: i64) -> Position {
     Position {
         namespace: namespace.to_owned(),
         driver: driver.to_owned(),
+        uid: String::new(),
         at: jiff::Timestamp::from_second(1_800_000_000 + second).unwrap(),
         latitude: 43.65,
         longitude: -79.36,

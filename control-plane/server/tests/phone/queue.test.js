@@ -122,6 +122,19 @@ test('a picture that the server refuses takes its report along, and nothing is s
   assert.equal(server.phase, 'AtDropoff');
 });
 
+test('while pictures cannot be taken, what shows none goes on, and nothing overtakes what waits', async () => {
+  const server = new Server();
+  const { outbox } = await paired(server);
+  server.fault = ({ path }) => (path === '/v1/me/proofs' ? 503 : null);
+  await deliver(outbox);
+  await outbox.add(report('fail', { reason: 'after the handover' }));
+  assert.equal(await outbox.flush(), false, 'something is left');
+  assert.deepEqual(server.applied.map((held) => held.type), ['depart', 'arrive', 'pickUp', 'arrive']);
+  server.fault = () => null;
+  await outbox.flush();
+  assert.equal(server.phase, 'Delivered');
+});
+
 test('a batch that is refused as a whole is halved until the one at fault is found', async () => {
   const server = new Server();
   const { outbox } = await paired(server);

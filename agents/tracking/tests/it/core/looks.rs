@@ -3,7 +3,7 @@ use std::sync::Arc;
 use dropmate_api::{DispatchPolicySpec, Driver, Order, policy::TrackingPolicy};
 use dropmate_tracking::{
     fix::Fix,
-    look::{Acts, Memory, Scene, Timed},
+    look::{Acts, Memory, Scene, Timed, Wanted},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -16,7 +16,7 @@ fn scene(orders: &[Arc<Order>], driver: Arc<Driver>) -> Scene {
 
 /// Looks as the agent does, with the history at hand and ways by the straight line.
 fn look(memory: &mut Memory, scene: &Scene, history: &[Fix], now: Timestamp) -> Acts {
-    for (driver, from) in memory.expect(scene) {
+    for Wanted { driver, since: from, .. } in memory.expect(scene) {
         memory.recall(&driver, history.iter().filter(|fix| fix.at >= from).copied().collect());
     }
     let timed: Vec<Timed> = memory
