@@ -40,8 +40,9 @@ use crate::{
 
 /// Where it is.
 pub(crate) const PATH: &str = "/v1/stream";
-/// What is read from a client at once, and what is written to it: the library's own sizes cost 134 kB a connection.
-const READ_BYTES: usize = 4 * 1024;
+/// What is read of a client at once: clients answer pings and say nothing, and each holds its buffer all the time.
+const READ_BYTES: usize = 1024;
+/// What is written to it at once; the library's own sizes cost 134 kB a connection.
 const WRITE_BYTES: usize = 2 * 1024;
 /// What waits to be written to a connection at most: a frame is put there as a whole, and the largest order (a body of
 /// 3 MiB) must fit after what is still on its way. No memory is taken up before it is needed.
