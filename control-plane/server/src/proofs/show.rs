@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dropmate_api::roles::Sight;
+use dropmate_store::{At, Key};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{
@@ -13,6 +14,8 @@ use http::{
         X_CONTENT_TYPE_OPTIONS,
     },
 };
+use jiff::Timestamp;
+use serde_json::Value;
 
 use super::{ID_PREFIX, Proofs, told};
 use crate::{
@@ -21,6 +24,8 @@ use crate::{
     state::AppState,
 };
 
+/// Where Drivers are stored.
+const DRIVERS: &str = "drivers.dropmate.dev";
 /// For the one who asked, who asks again whether they still may. A picture never changes.
 const CACHED: HeaderValue = HeaderValue::from_static("private, no-cache");
 /// Whatever somebody got into a picture, nothing in it runs.
@@ -49,7 +54,9 @@ async fn shown(
     let row = proofs.ingest.proof(namespace, id).await?.ok_or_else(missing)?;
     let seen = match &admission.permit.sight {
         Sight::Everything => true,
-        Sight::Own(own) => own.drivers.contains(&row.driver),
+        Sight::Own(own) => {
+            own.drivers.contains(&row.driver) && is_whose(state, namespace, &row.driver, row.created()).await?
+        }
     };
     if !seen {
         return Err(missing());
@@ -71,4 +78,14 @@ async fn shown(
         (CONTENT_DISPOSITION, HeaderValue::from_static("inline")),
     ];
     Ok((common, own, bytes).into_response())
+}
+
+/// Whether the Driver who is there by that name was there at that time: who had the name before is somebody else.
+async fn is_whose(state: &AppState, namespace: &str, driver: &str, at: Timestamp) -> Result<bool> {
+    let key = Key { resource: DRIVERS.to_owned(), namespace: namespace.to_owned(), name: driver.to_owned() };
+    let (held, _) = state.store.get(&key, At::Latest).await?;
+    let Some(held) = held else { return Ok(false) };
+    let body: Value = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
+    let since = body.pointer("/metadata/creationTimestamp").and_then(Value::as_str).and_then(|at| at.parse().ok());
+    Ok(since.is_some_and(|since: Timestamp| at >= since))
 }

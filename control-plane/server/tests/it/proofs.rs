@@ -283,3 +283,19 @@ async fn bombs_take_a_bounded_amount_of_memory_however_many_come() {
     println!("{} MiB beside what was there, {codes:?}", taken / 1024 / 1024);
     assert!(taken < 500 * 1024 * 1024, "{} MiB", taken / 1024 / 1024);
 }
+
+#[tokio::test]
+async fn a_picture_is_not_shown_to_the_next_driver_of_that_name() {
+    let shop = Shop::open().await;
+    shop.bound("o1", "sam", &json!({})).await;
+    let sam = shop.of_acme("sam");
+    let id = upload(&sam, "o1", "p", &picture(ImageFormat::Jpeg, 40)).await.ok()["id"].clone();
+    let path = format!("/v1/namespaces/acme/proofs/{}", id.as_str().unwrap());
+    assert_eq!(sam.get(&path).await.code, 200);
+    shop.operator.delete(&at("acme", "drivers/sam"), &json!({})).await.ok();
+    // `creationTimestamp` is in whole seconds.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    shop.operator.post(&at("acme", "drivers"), &driver("sam")).await.ok();
+    assert_eq!(sam.get(&path).await.code, 404);
+    assert_eq!(shop.operator.get(&path).await.code, 200);
+}

@@ -1,4 +1,7 @@
 //! Clients on bad lines.
+//!
+//! `DROPMATE_TEST_STREAM_CLIENTS=1000` makes the run that large:
+//! `DROPMATE_TEST_STREAM_CLIENTS=1000 cargo nextest run --workspace --no-capture cut_at_random`.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -10,14 +13,16 @@ use tokio::sync::watch;
 
 use super::{Shop, Socket};
 
-/// Clients, how often each is cut, and changes meanwhile.
+/// Names the number of clients of a full-size run; and how many there are otherwise, how often each is cut, and changes
+/// meanwhile.
+const CLIENTS_NAME: &str = "DROPMATE_TEST_STREAM_CLIENTS";
 const CLIENTS: u64 = 60;
 const CUTS: usize = 5;
 const CHANGES: usize = 300;
 
 /// Hears until it has heard of the last change, is cut at random, and comes back each time. Says which revisions it heard
 /// of, and how often it had to begin anew.
-async fn listen(shop: Arc<Shop>, seed: u64, mut last: watch::Receiver<u64>) -> (BTreeSet<u64>, usize) {
+async fn listen(shop: Arc<Shop>, seed: u64, mut last: watch::Receiver<u64>) -> (BTreeSet<u64>, usize, usize) {
     let token = shop.token("operator");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut stream = shop.stream().await;
@@ -28,7 +33,7 @@ async fn listen(shop: Arc<Shop>, seed: u64, mut last: watch::Receiver<u64>) -> (
             let Some(frame) = stream.within(Duration::from_millis(200)).await else {
                 if *last.borrow_and_update() > 0 && heard.last() >= Some(&*last.borrow()) {
                     assert_eq!(cuts.min(CUTS), CUTS, "it was cut");
-                    return (heard, resets);
+                    return (heard, resets, cuts);
                 }
                 continue;
             };
@@ -54,9 +59,10 @@ async fn clients_that_are_cut_at_random_miss_no_change() {
         shop.order(&format!("o-{number}")).await;
     }
     let (tell, last) = watch::channel(0);
-    let clients: Vec<_> = (0..CLIENTS).map(|seed| tokio::spawn(listen(shop.clone(), seed, last.clone()))).collect();
+    let count = std::env::var(CLIENTS_NAME).map_or(CLIENTS, |count| count.parse().expect("a number of clients"));
+    let clients: Vec<_> = (0..count).map(|seed| tokio::spawn(listen(shop.clone(), seed, last.clone()))).collect();
     // All of them are there before the first change.
-    while !shop.server.metrics().await.contains(&format!("dropmate_stream_clients {CLIENTS}")) {
+    while !shop.server.metrics().await.contains(&format!("dropmate_stream_clients {count}")) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let mut made = BTreeSet::new();
@@ -65,12 +71,16 @@ async fn clients_that_are_cut_at_random_miss_no_change() {
         made.insert(shop.patch(&format!("o-{}", number % 10), &change).await);
     }
     tell.send(*made.last().unwrap()).unwrap();
-    let finished = tokio::time::timeout(Duration::from_mins(1), join_all(clients)).await.expect("all come to the end");
+    let patience = Duration::from_mins(1) + Duration::from_millis(500) * u32::try_from(count).unwrap();
+    let finished = tokio::time::timeout(patience, join_all(clients)).await.expect("all come to the end");
+    let mut all_cuts = 0;
     for client in finished {
-        let (heard, resets) = client.unwrap();
+        let (heard, resets, cuts) = client.unwrap();
         let missed: Vec<_> = made.difference(&heard).collect();
         assert!(missed.is_empty() && resets == 0, "missed {missed:?}, began anew {resets} times");
+        all_cuts += cuts;
     }
+    println!("{count} clients, {all_cuts} cuts, {CHANGES} changes: none missed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
