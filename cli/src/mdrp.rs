@@ -124,6 +124,7 @@ pub(crate) fn convert(instance: &Instance, placement: &Placement) -> anyhow::Res
             retry: None,
             customer_name: None,
             ttl_seconds_after_finished: None,
+            tracking_from: None,
         };
         orders.push(Order { metadata: meta(&order.name), spec, status: None });
     }

@@ -73,6 +73,7 @@ fn main() {
                 retry: None,
                 customer_name: None,
                 ttl_seconds_after_finished: None,
+                tracking_from: None,
             };
             Arc::new(Order::new(&row[0], spec))
         });

@@ -287,6 +287,7 @@ fn order(name: &str, namespace: &str, depots: &[Depot], placed_at: Timestamp, ch
         retry: None,
         customer_name: None,
         ttl_seconds_after_finished: None,
+        tracking_from: None,
     };
     in_namespace(Order::new(name, spec), namespace)
 }

@@ -10,18 +10,34 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dropmate-sql", &[]),
     ("dropmate-agent", &[]),
     ("dropmate-store", &["dropmate-sql"]),
-    ("dropmate-identity", &["dropmate-sql"]),
+    ("dropmate-identity", &["dropmate-outbound", "dropmate-sql"]),
     ("dropmate-ingest", &["dropmate-sql"]),
     ("dropmate-live", &[]),
+    ("dropmate-outbound", &[]),
     ("dropmate-planning", &["dropmate-api"]),
     (
         "dropmate-control-plane",
-        &["dropmate-api", "dropmate-identity", "dropmate-ingest", "dropmate-live", "dropmate-sql", "dropmate-store"],
+        &[
+            "dropmate-api",
+            "dropmate-identity",
+            "dropmate-ingest",
+            "dropmate-live",
+            "dropmate-outbound",
+            "dropmate-sql",
+            "dropmate-store",
+        ],
     ),
     // For tests: nobody names it as a normal dependency.
     ("dropmate-testing", &[]),
     ("dropmate-dispatch", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
-    ("dropmate-tracking", &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-sql"]),
+    (
+        "dropmate-tracking",
+        &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-outbound", "dropmate-sql"],
+    ),
+    (
+        "dropmate-notification",
+        &["dropmate-api", "dropmate-agent", "dropmate-live", "dropmate-outbound", "dropmate-sql"],
+    ),
     ("dropmate-simulation", &["dropmate-api", "dropmate-planning", "dropmate-agent"]),
     (
         "dropmate",
@@ -32,6 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "dropmate-agent",
             "dropmate-control-plane",
             "dropmate-dispatch",
+            "dropmate-notification",
             "dropmate-simulation",
             "dropmate-tracking",
         ],
@@ -41,7 +58,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Crates of others that only some of ours may name.
 const RESERVED: &[(&str, &[&str])] = &[
     // The client belongs to those who talk to the API; the server is the API.
-    ("kube", &["dropmate-agent", "dropmate-dispatch", "dropmate-tracking", "dropmate-simulation", "dropmate"]),
+    (
+        "kube",
+        &[
+            "dropmate-agent",
+            "dropmate-dispatch",
+            "dropmate-notification",
+            "dropmate-tracking",
+            "dropmate-simulation",
+            "dropmate",
+        ],
+    ),
     // The database belongs to those who own a schema.
     (
         "sqlx",
@@ -50,6 +77,7 @@ const RESERVED: &[(&str, &[&str])] = &[
             "dropmate-store",
             "dropmate-identity",
             "dropmate-ingest",
+            "dropmate-notification",
             "dropmate-tracking",
             "dropmate-testing",
         ],
@@ -64,10 +92,12 @@ const RESERVED: &[(&str, &[&str])] = &[
             "dropmate-identity",
             "dropmate-ingest",
             "dropmate-live",
+            "dropmate-outbound",
             "dropmate-control-plane",
             "dropmate-testing",
             "dropmate-agent",
             "dropmate-dispatch",
+            "dropmate-notification",
             "dropmate-tracking",
             "dropmate-simulation",
             "dropmate",

@@ -14,6 +14,7 @@ pub mod depot;
 pub mod driver;
 pub mod events;
 pub mod member;
+pub mod notification;
 pub mod order;
 pub mod policy;
 pub mod registry;
@@ -21,6 +22,7 @@ pub mod roles;
 pub mod schema;
 pub mod subresource;
 pub mod validation;
+pub mod webhook;
 
 pub use applyset::{ApplySet, ApplySetRun, ApplySetSpec, ApplySetStatus};
 pub use clock::Clock;
@@ -28,8 +30,10 @@ pub use common::{Condition, Location, TimeWindow};
 pub use depot::{Depot, DepotSpec, DepotStatus};
 pub use driver::{Driver, DriverSpec, DriverStatus, VehicleType};
 pub use member::{Member, MemberRole, MemberSpec, MemberStatus};
+pub use notification::{NotificationPolicy, NotificationPolicySpec, NotificationPolicyStatus};
 pub use order::{Order, OrderSpec, OrderStatus, Phase};
 pub use policy::{DispatchPolicy, DispatchPolicySpec, DispatchPolicyStatus};
+pub use webhook::{Webhook, WebhookSpec, WebhookStatus};
 
 /// The API group of every DropMate kind.
 pub const GROUP: &str = "dropmate.dev";

@@ -76,6 +76,9 @@ pub struct OrderSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0))]
     pub ttl_seconds_after_finished: Option<i64>,
+    /// The first phase in which the recipient sees where the driver is; absent: `OutForDelivery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_from: Option<Phase>,
 }
 
 /// A place where goods are fetched or handed over.
@@ -123,6 +126,13 @@ pub struct Recipient {
     /// IANA time zone; absent: the depot's, then the namespace's, then UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// The locale in which they are written to, as in BCP 47; absent: as the NotificationPolicy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$"))]
+    pub locale: Option<String>,
+    /// Whether they are written to at all; true when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<bool>,
 }
 
 /// A line of the order.

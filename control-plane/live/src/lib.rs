@@ -37,6 +37,8 @@ const POSITIONS_KEPT: usize = 4_096;
 pub enum Topic {
     /// New positions are kept.
     Positions,
+    /// Something was written that events follow from.
+    Events,
 }
 
 impl Topic {
@@ -44,12 +46,13 @@ impl Topic {
     fn name(self) -> &'static str {
         match self {
             Self::Positions => "positions",
+            Self::Events => "events",
         }
     }
 
     /// `None` for what a newer version says.
     fn named(name: &str) -> Option<Self> {
-        (name == Self::Positions.name()).then_some(Self::Positions)
+        [Self::Positions, Self::Events].into_iter().find(|topic| topic.name() == name)
     }
 }
 
@@ -62,7 +65,8 @@ pub struct Live {
 struct Inner {
     fleet: RwLock<Fleet>,
     seen: broadcast::Sender<Arc<Position>>,
-    woken: watch::Sender<u64>,
+    /// Of positions, and of events.
+    woken: [watch::Sender<u64>; 2],
     counts: Counts,
     cache: Local,
     metrics: Metrics,
@@ -93,7 +97,7 @@ impl Live {
         let inner = Inner {
             fleet: RwLock::default(),
             seen: broadcast::Sender::new(POSITIONS_KEPT),
-            woken: watch::Sender::new(0),
+            woken: [watch::Sender::new(0), watch::Sender::new(0)],
             counts: Counts::default(),
             cache: Local::default(),
             metrics,
@@ -185,9 +189,7 @@ impl Live {
 
     /// Changes whenever the topic is woken.
     pub fn woken(&self, topic: Topic) -> watch::Receiver<u64> {
-        match topic {
-            Topic::Positions => self.inner.woken.subscribe(),
-        }
+        self.inner.woken[topic as usize].subscribe()
     }
 
     /// Counts one against a quota: always in this process, and with Redis also over all of them. The stricter counts:
@@ -248,9 +250,7 @@ impl Inner {
     }
 
     fn wake(&self, topic: Topic) {
-        match topic {
-            Topic::Positions => self.woken.send_modify(|count| *count += 1),
-        }
+        self.woken[topic as usize].send_modify(|count| *count += 1);
     }
 
     fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {

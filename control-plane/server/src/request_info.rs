@@ -100,11 +100,11 @@ impl ResourceInfo {
             ["namespaces", namespace, resource] => (Some(namespace), ours(resource), None, ""),
             ["namespaces", namespace, resource, name] => (Some(namespace), ours(resource), Some(name), ""),
             ["namespaces", namespace, resource, name, part, ..] => (Some(namespace), ours(resource), Some(name), part),
-            [resource @ ("users" | "keys" | "audit" | "internal")] => (None, ours(resource), None, ""),
-            [resource @ ("users" | "keys" | "audit" | "internal"), name] => (None, ours(resource), Some(name), ""),
-            [resource @ ("users" | "keys" | "audit" | "internal"), name, part, ..] => {
-                (None, ours(resource), Some(name), part)
-            }
+            // What agents ask, each part for one of them.
+            ["internal", part, ..] => (None, ours("internal"), Some(part), part),
+            [resource @ ("users" | "keys" | "audit")] => (None, ours(resource), None, ""),
+            [resource @ ("users" | "keys" | "audit"), name] => (None, ours(resource), Some(name), ""),
+            [resource @ ("users" | "keys" | "audit"), name, part, ..] => (None, ours(resource), Some(name), part),
             _ => return None,
         };
         let verb = match *method {

@@ -58,6 +58,7 @@ pub(crate) fn order(name: &str) -> Order {
         retry: None,
         customer_name: None,
         ttl_seconds_after_finished: None,
+        tracking_from: None,
     };
     let mut order = Order::new(name, spec);
     order.status = Some(OrderStatus {

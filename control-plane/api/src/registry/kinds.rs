@@ -12,9 +12,10 @@ use super::{
     schemas,
 };
 use crate::{
-    ApplySet, Depot, DispatchPolicy, Driver, GROUP, Member, Order, VERSION, applyset::ApplySetStrategy,
-    depot::DepotStrategy, driver::DriverStrategy, member::MemberStrategy, order::strategy::OrderStrategy,
-    policy::DispatchPolicyStrategy, schema::Schema,
+    ApplySet, Depot, DispatchPolicy, Driver, GROUP, Member, NotificationPolicy, Order, VERSION, Webhook,
+    applyset::ApplySetStrategy, depot::DepotStrategy, driver::DriverStrategy, member::MemberStrategy,
+    notification::NotificationPolicyStrategy, order::strategy::OrderStrategy, policy::DispatchPolicyStrategy,
+    schema::Schema, webhook::WebhookStrategy,
 };
 
 /// The schema made by an expression, on first use and once.
@@ -27,7 +28,7 @@ macro_rules! schema {
     };
 }
 
-pub(super) static KINDS: [Kind; 12] = [
+pub(super) static KINDS: [Kind; 14] = [
     Kind {
         group: "",
         version: "v1",
@@ -254,6 +255,36 @@ pub(super) static KINDS: [Kind; 12] = [
              without it, built-in defaults are."
         )),
         ..ours("DispatchPolicy", "dispatchpolicies", "dispatchpolicy", &["dp"], &DispatchPolicyStrategy)
+    },
+    Kind {
+        columns: &[
+            column("Suspended", "boolean", ".spec.suspended", "Whether the policy counts for nothing"),
+            column("Sent", "integer", ".status.sent", "Messages that a provider took"),
+            column("Failed", "integer", ".status.failed", "Messages that were given up"),
+            wide("Built-in Rules", "string", ".spec.builtInRules", "Whether the built-in rules count"),
+        ],
+        storage: "notificationpolicies.dropmate.dev",
+        schema: schema!(schemas::ours(
+            &NotificationPolicy::crd(),
+            "NotificationPolicy says who hears of what, over which channel and in which words. All policies of a namespace \
+             count together; without any, the built-in rules do."
+        )),
+        ..ours("NotificationPolicy", "notificationpolicies", "notificationpolicy", &["np"], &NotificationPolicyStrategy)
+    },
+    Kind {
+        columns: &[
+            column("URL", "string", ".spec.url", "Where events are sent to"),
+            column("Suspended", "boolean", ".spec.suspended", "Whether nothing is sent"),
+            column("Failures", "integer", ".status.failures", "Attempts in a row that failed"),
+            column("Disabled", "string", ".status.disabledReason", "Why nothing is sent any more"),
+            wide("Last Success", "date", ".status.lastSuccessAt", "When an event was taken last"),
+        ],
+        storage: "webhooks.dropmate.dev",
+        schema: schema!(schemas::ours(
+            &Webhook::crd(),
+            "Webhook is where a program of the shop hears of events, signed as Standard Webhooks say."
+        )),
+        ..ours("Webhook", "webhooks", "webhook", &["wh"], &WebhookStrategy)
     },
     Kind {
         categories: &["dropmate"],

@@ -144,10 +144,16 @@ pub const TABLE: &[&[Rule]] = &[
         ),
         status(Role::Tracking, &["drivers/status"], &["status.position", "status.conditions"]),
         // What phones bring in, as it was acknowledged.
-        rule(Role::Tracking, &[TASKS], &["internal"], &["get"]),
+        rule(Role::Tracking, &[TASKS], &["internal/positions"], &["get"]),
     ],
-    &agent(Role::Notification, &["notification"]),
-    &[status(Role::Notification, &["orders/status"], &["status.conditions[type=CustomerNotified]"])],
+    &agent(Role::Notification, &["notification", "notification-events"]),
+    &[
+        status(Role::Notification, &["orders/status"], &["status.conditions[type=CustomerNotified]"]),
+        status(Role::Notification, &["notificationpolicies/status", "webhooks/status"], &["status"]),
+        // What happened, what only the message may tell, and what the channels are paid with.
+        rule(Role::Notification, &[TASKS], &["internal/events", "internal/mails", "internal/secrets"], &["get"]),
+        rule(Role::Notification, &[TASKS], &["internal/reveal"], &["create"]),
+    ],
     &[
         rule(Role::Simulation, OURS, &["*/", "*/status"], READ),
         rule(Role::Simulation, CORE, &["namespaces"], READ),
@@ -173,9 +179,16 @@ const ORDERED: &[&str] = &[
 ];
 
 /// What only one role may do, whatever else the table gives: people pin with `spec.driverName`, they do not bind.
-/// And positions as phones bring them in are the tracking agent's alone.
-pub const RESERVED: &[(&str, &str, Role)] =
-    &[("create", "orders/binding", Role::Dispatch), ("get", "internal", Role::Tracking)];
+/// And positions as phones bring them in are the tracking agent's alone, as secrets, links and PINs are the notification
+/// agent's.
+pub const RESERVED: &[(&str, &str, Role)] = &[
+    ("create", "orders/binding", Role::Dispatch),
+    ("get", "internal/positions", Role::Tracking),
+    ("get", "internal/events", Role::Notification),
+    ("get", "internal/mails", Role::Notification),
+    ("get", "internal/secrets", Role::Notification),
+    ("create", "internal/reveal", Role::Notification),
+];
 
 /// The lines of a role.
 pub(super) fn of(role: Role) -> impl Iterator<Item = &'static Rule> {

@@ -1,0 +1,3 @@
+//! `dropmate-notification`: the notification agent as a program of its own, over HTTPS.
+
+fn main() {}

@@ -1,0 +1,6 @@
+//! Calls to addresses that others have named: webhooks, SMS and mail servers of tenants, issuers, travel-time servers.
+//!
+//! A name is resolved once, what it resolves to is checked, and the address that was checked is the one connected to. No
+//! redirects, no proxy. Private, link-local, shared and mapped ranges are refused unless the operator allows them.
+
+#![warn(missing_docs)]
