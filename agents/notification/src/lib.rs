@@ -6,6 +6,15 @@
 #![warn(missing_docs)]
 
 pub mod channel;
+pub mod draft;
+mod metrics;
+pub mod seam;
+pub mod send;
+pub mod store;
+pub mod webhooks;
+mod words;
+
+pub use metrics::Metrics;
 
 /// This agent in metrics, and as the manager of what it owns.
 pub const AGENT: &str = "notification";
