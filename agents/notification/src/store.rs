@@ -17,7 +17,7 @@ pub use claim::{Claimed, Claims, Queue};
 pub use finish::{End, Finished};
 pub use read::{Attempted, Full, Listed, View, Which};
 pub use take::{Feed, Mark, Stale, Taken};
-pub use tell::{Counts, Ended, Tried};
+pub use tell::{Counts, Ended, Outcome, Tried};
 
 /// The file of the schema `notification` in a data dir.
 pub const FILE: &str = "notification.db";

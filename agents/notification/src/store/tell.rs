@@ -7,6 +7,9 @@ use sqlx::AssertSqlSafe;
 
 use super::{Store, list};
 
+/// Messages of an order that are looked at: what was said last is among them.
+const OUTCOMES_MAX: i64 = 60;
+
 /// A message that has ended.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Ended {
@@ -53,6 +56,23 @@ pub struct Tried {
     pub outcome: String,
     /// What the endpoint said.
     pub answer: String,
+}
+
+/// What became of a message to a recipient.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Outcome {
+    /// The revision that brought the event.
+    pub revision: i64,
+    /// The event's id.
+    pub event_id: String,
+    /// The event's type.
+    pub event: String,
+    /// How.
+    pub channel: String,
+    /// `planned`, `sending`, `sent`, `dead`, `suppressed`.
+    pub state: String,
+    /// Why, if it was not sent.
+    pub reason: String,
 }
 
 /// What became of a policy's messages.
@@ -119,6 +139,22 @@ impl Store {
             }
             Ok(())
         })
+    }
+
+    /// What became of the newest messages to the recipient of an order, the newest first.
+    pub async fn outcomes(&self, namespace: &str, order: &str, uid: &str) -> Result<Vec<Outcome>, sqlx::Error> {
+        reading!(self.db(), connection =>
+            sqlx::query_as(
+                "SELECT revision, event_id, event, channel, state, reason FROM messages \
+                 WHERE namespace = $1 AND order_name = $2 AND order_uid = $3 AND audience = 'recipient' \
+                 ORDER BY seq DESC LIMIT $4",
+            )
+            .bind(namespace)
+            .bind(order)
+            .bind(uid)
+            .bind(OUTCOMES_MAX)
+            .fetch_all(connection)
+            .await)
     }
 
     /// What became of the messages of each policy, by namespace and name.
