@@ -25,8 +25,10 @@ use crate::{
     writer::{self, Claim, Pending, Writer},
 };
 
+mod log;
 mod moment;
 
+pub use log::LogPiece;
 pub use moment::Moment;
 
 /// A source of system time: entries of the log carry it.
