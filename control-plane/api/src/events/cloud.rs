@@ -104,7 +104,7 @@ impl<O> OrderData<O> {
 
 /// Which object of which history changed: what an event is named by.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct Origin<'a> {
     /// Tells the history from others.
     pub epoch: &'a str,
     /// The revision.
@@ -117,7 +117,7 @@ pub struct Place<'a> {
     pub name: &'a str,
 }
 
-impl Place<'_> {
+impl Origin<'_> {
     /// Number `ordinal` of the events of this revision.
     pub fn event<D>(&self, ordinal: usize, name: &str, time: Timestamp, data: D) -> CloudEvent<D> {
         let Self { epoch, revision, resource, namespace, name: object } = self;
@@ -142,11 +142,16 @@ pub fn is_told(resource: &str) -> bool {
 
 /// All events of one revision, whole, for those who may see everything. `before` and `after` are the stored bodies;
 /// `None`: it was not there. A deleted object's last state comes as `before`.
-pub fn of_revision(place: &Place<'_>, before: Option<&Value>, after: Option<&Value>, clock: &Clock) -> Vec<CloudEvent> {
+pub fn of_revision(
+    origin: &Origin<'_>,
+    before: Option<&Value>,
+    after: Option<&Value>,
+    clock: &Clock,
+) -> Vec<CloudEvent> {
     let Some(shown) = after.or(before) else { return Vec::new() };
     let written = written_at(shown, clock);
-    let shown = || whole(shown, place.revision);
-    match place.resource {
+    let shown = || whole(shown, origin.revision);
+    match origin.resource {
         "orders" => {
             let (was, is) = (before.and_then(read::<Order>), after.and_then(read::<Order>));
             let happened = match (after, &is) {
@@ -158,7 +163,7 @@ pub fn of_revision(place: &Place<'_>, before: Option<&Value>, after: Option<&Val
             let order = is.as_ref().or(was.as_ref());
             let event = |(ordinal, event): (usize, OrderEvent)| {
                 let data = OrderData::of(&event, order, shown());
-                place.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
+                origin.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
             };
             happened.into_iter().enumerate().map(event).collect()
         }
@@ -169,7 +174,7 @@ pub fn of_revision(place: &Place<'_>, before: Option<&Value>, after: Option<&Val
             let events = driver::driver_events(was.as_ref(), is.as_ref()).into_iter().enumerate();
             let event = |(ordinal, event): (usize, driver::DriverEvent)| {
                 let data = DriverData { availability, driver: shown() };
-                place.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
+                origin.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
             };
             events.map(event).collect()
         }
@@ -177,7 +182,7 @@ pub fn of_revision(place: &Place<'_>, before: Option<&Value>, after: Option<&Val
             let (was, is) = (before.and_then(read::<Webhook>), after.and_then(read::<Webhook>));
             let Some(at) = webhook::disabled(was.as_ref(), is.as_ref()) else { return Vec::new() };
             let reason = is.and_then(|webhook| webhook.status?.disabled_reason);
-            vec![place.event(0, webhook::DISABLED, at, json!(WebhookData { reason, webhook: shown() }))]
+            vec![origin.event(0, webhook::DISABLED, at, json!(WebhookData { reason, webhook: shown() }))]
         }
         _ => Vec::new(),
     }

@@ -7,8 +7,8 @@ fn clock() -> Clock {
     Clock::real(Arc::new(|| Timestamp::UNIX_EPOCH))
 }
 
-fn place(resource: &'static str) -> Place<'static> {
-    Place { epoch: "3f1c0ab94d21", revision: 1042, resource, namespace: "acme", name: "o-1001" }
+fn place(resource: &'static str) -> Origin<'static> {
+    Origin { epoch: "3f1c0ab94d21", revision: 1042, resource, namespace: "acme", name: "o-1001" }
 }
 
 fn order(status: Value) -> Value {

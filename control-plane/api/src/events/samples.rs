@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     catalog,
-    cloud::{CloudEvent, Place, of_revision},
+    cloud::{CloudEvent, Origin, of_revision},
 };
 use crate::{Clock, GROUP, VERSION};
 
@@ -73,8 +73,8 @@ impl History {
         let states = states.into_iter().map(Some).chain([None]);
         for after in states {
             self.revision += 1;
-            let place = Place { epoch: EPOCH, revision: self.revision, resource, namespace: NAMESPACE, name };
-            self.events.extend(of_revision(&place, before.as_ref(), after.as_ref(), &self.clock));
+            let origin = Origin { epoch: EPOCH, revision: self.revision, resource, namespace: NAMESPACE, name };
+            self.events.extend(of_revision(&origin, before.as_ref(), after.as_ref(), &self.clock));
             before = after;
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::LazyLock};
 
 use dropmate_api::{
     Clock, GROUP, SYSTEM_NAMESPACE, VERSION,
-    events::cloud::{self, CloudEvent, Place},
+    events::cloud::{self, CloudEvent, Origin},
     registry,
 };
 use dropmate_store::{At, Event, LogPiece, ReadError, Revision, Store};
@@ -71,7 +71,7 @@ fn page(clock: &Clock, epoch: &str, piece: &LogPiece) -> Page {
 fn of_change(clock: &Clock, epoch: &str, change: &Event) -> Vec<CloudEvent> {
     let key = &change.object.key;
     let Some((_, resource)) = TOLD.iter().find(|(storage, _)| *storage == key.resource) else { return Vec::new() };
-    let place = Place { epoch, revision: change.revision, resource, namespace: &key.namespace, name: &key.name };
+    let origin = Origin { epoch, revision: change.revision, resource, namespace: &key.namespace, name: &key.name };
     let read = |body: &str| serde_json::from_str::<Value>(body).ok();
     let last = read(&change.object.body);
     // A deletion carries the last state, which is what went.
@@ -80,7 +80,7 @@ fn of_change(clock: &Clock, epoch: &str, change: &Event) -> Vec<CloudEvent> {
     } else {
         (change.previous.as_ref().and_then(|previous| read(&previous.body)), last)
     };
-    cloud::of_revision(&place, before.as_ref(), after.as_ref(), clock)
+    cloud::of_revision(&origin, before.as_ref(), after.as_ref(), clock)
 }
 
 /// The epoch of the history, and the newest revision.

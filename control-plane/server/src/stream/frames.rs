@@ -7,7 +7,7 @@ use dropmate_api::{
     Clock, GROUP, Order, VERSION,
     events::{
         self, OrderEvent,
-        cloud::{self, OrderData, Place},
+        cloud::{self, OrderData, Origin},
         order_events,
     },
     registry::{self, Kind},
@@ -188,14 +188,14 @@ fn framed(
     data: OrderData<&RawValue>,
 ) -> Result<Utf8Bytes> {
     let key = &object.key;
-    let place = Place {
+    let origin = Origin {
         epoch: &words.epoch,
         revision,
         resource: words.kind.plural,
         namespace: &key.namespace,
         name: &key.name,
     };
-    text(&Frame { type_: "event", seq, data: &place.event(ordinal, name, time, data) })
+    text(&Frame { type_: "event", seq, data: &origin.event(ordinal, name, time, data) })
 }
 
 fn text(frame: &impl Serialize) -> Result<Utf8Bytes> {
