@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, pins, proofs,
-    state::AppState, stream,
+    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, pins,
+    proofs, state::AppState, stream,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -62,6 +62,7 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/me/events", post(me::take_events))
         .route("/me/positions", post(me::keep_positions))
         .route("/me/route", get(me::route))
+        .route("/internal/events", get(events::after))
         .route("/internal/positions", get(ingest::after))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))

@@ -377,6 +377,9 @@ fn problem(refusal: &ApiError) -> Response {
     if let Some(code) = refusal.code_for_programs() {
         body["code"] = code.into();
     }
+    for (member, value) in refusal.told() {
+        body[member] = value.clone();
+    }
     (code, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }
 

@@ -19,6 +19,7 @@ mod discovery;
 mod document;
 mod edge;
 mod error;
+mod events;
 mod expiry;
 mod folder;
 mod form;

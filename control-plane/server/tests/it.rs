@@ -24,6 +24,8 @@ mod client;
 mod clients;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/events.rs"]
+mod events;
 #[path = "it/forged.rs"]
 mod forged;
 #[path = "it/garbage.rs"]

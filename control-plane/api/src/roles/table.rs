@@ -137,6 +137,7 @@ pub const TABLE: &[&[Rule]] = &[
             &["orders/status"],
             &[
                 "status.eta",
+                "status.conditions[type=Arriving]",
                 "status.conditions[type=Late]",
                 "status.conditions[type=AtRisk]",
                 "status.conditions[type=TrackingStale]",
