@@ -6,6 +6,8 @@
 #![warn(missing_docs)]
 
 pub mod channel;
+pub mod providers;
+pub mod webhooks;
 
 /// This agent in metrics, and as the manager of what it owns.
 pub const AGENT: &str = "notification";

@@ -87,6 +87,10 @@ async fn this_machine_is_not_connected_to_however_it_is_written(#[case] url: &st
     let refused = client(Guard::default()).call(to(&url)).await.unwrap_err();
     assert!(matches!(refused, CallError::Refused(_)), "{url}: {refused}");
     assert_eq!(inside.connections(), 0);
+    if url.starts_with("http://[::]") {
+        // That is the machine's IPv6, where this server does not listen.
+        return;
+    }
     // The same address is there for whom it is allowed: the test would see a connection.
     let open =
         client(Guard::new(["127.0.0.0/8".parse().unwrap(), "::/0".parse().unwrap(), "0.0.0.0/0".parse().unwrap()]));
