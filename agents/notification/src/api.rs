@@ -12,17 +12,14 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use dropmate_api::Clock;
+use dropmate_api::{Clock, notification::template::fill};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::Notify;
 
-use crate::{
-    store::{Full, Store, Which},
-    words,
-};
+use crate::store::{Full, Store, Which};
 
 /// Messages in an answer unless asked for fewer or more.
 const LISTED: u32 = 100;
@@ -78,7 +75,7 @@ async fn show(State(desk): State<Desk>, Path((namespace, id)): Path<(String, Str
 
 /// Link and PIN are told by the message alone.
 fn masked(full: Full) -> Full {
-    let masked = |text: String| words::fill(&text, None, None);
+    let masked = |text: String| fill(&text, None, None);
     let people = full.view.channel != crate::channel::Channel::Webhook.name();
     Full {
         subject: full.subject.map(masked),

@@ -4,22 +4,23 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::channel::{Channel, Outgoing, Provider};
+use crate::{
+    channel::{Channel, Outgoing, Provider},
+    providers::{NoProvider, Providers},
+};
 
 /// Knows who takes a message.
 #[async_trait]
 pub trait Route: Send + Sync {
     /// The provider of that channel for that message.
-    async fn provider(&self, channel: Channel, message: &Outgoing) -> Result<Arc<dyn Provider>, NoRoute>;
+    async fn provider(&self, channel: Channel, message: &Outgoing) -> Result<Arc<dyn Provider>, NoProvider>;
 }
 
-/// Why nobody takes a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoRoute {
-    /// Nobody at the moment: a secret that is not there yet, an endpoint that is suspended. What waits with it waits, too.
-    Wait(String),
-    /// Nobody ever: the endpoint is gone.
-    GiveUp(String),
+#[async_trait]
+impl Route for Providers {
+    async fn provider(&self, channel: Channel, message: &Outgoing) -> Result<Arc<dyn Provider>, NoProvider> {
+        Self::provider(self, channel, message).await
+    }
 }
 
 /// Tells what no row may hold: links and PINs.

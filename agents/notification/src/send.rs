@@ -22,7 +22,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    attempt::{Desk, Made, NO_ROUTE_AGAIN},
+    attempt::{Desk, Made},
     breaker::Breaker,
     ledger::Ledger,
     verdict::Health,
@@ -93,7 +93,7 @@ pub struct Pipeline {
 /// What is under way.
 #[derive(Default)]
 struct Under {
-    way: JoinSet<(String, Health, bool)>,
+    way: JoinSet<(String, Health, Option<Duration>)>,
     queue_of: HashMap<Id, String>,
     by_queue: BTreeMap<String, usize>,
     to_people: usize,
@@ -200,7 +200,7 @@ impl Under {
 
     fn settle(
         &mut self,
-        done: Result<(Id, (String, Health, bool)), tokio::task::JoinError>,
+        done: Result<(Id, (String, Health, Option<Duration>)), tokio::task::JoinError>,
         now: Timestamp,
         metrics: &Metrics,
     ) {
@@ -237,8 +237,8 @@ impl Under {
             }
             Health::Unknown => {}
         }
-        if pause {
-            breaker.pause(now, NO_ROUTE_AGAIN);
+        if let Some(wait) = pause {
+            breaker.pause(now, wait);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dropmate_agent::{CallError, Recorder, call, events::Tone};
 use dropmate_api::{
-    Clock, Order,
+    Clock, Order, Webhook,
     common::{Condition, ConditionStatus},
     notification::NotificationPolicy,
 };
@@ -24,7 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     AGENT, Metrics,
-    store::{Ended, Outcome, Store},
+    plan::replayable,
+    store::{Ended, Outcome, Store, Tried, timestamp},
+    webhooks::{Observation, Observed, judge},
     world::World,
 };
 
@@ -114,13 +116,15 @@ impl Teller {
         let mut counts_at = Instant::now();
         loop {
             let look = async {
-                let more = self.messages().await;
+                let messages = self.messages().await?;
+                let endpoints = self.endpoints().await?;
                 if Instant::now() >= counts_at {
                     counts_at = Instant::now() + COUNTS_EVERY;
                     self.policies(world).await?;
+                    self.idle_endpoints(world).await;
                     self.backlog().await?;
                 }
-                more
+                Ok::<_, sqlx::Error>(messages || endpoints)
             };
             let more = match ended.run_until_cancelled(look).await {
                 None => return,
@@ -236,6 +240,88 @@ impl Teller {
             self.recorder.record(about.clone(), tone, reason, &sentence);
         }
         Ok(changed)
+    }
+
+    /// Statuses of the endpoints at which attempts have ended; whether there are more.
+    async fn endpoints(&self) -> Result<bool, sqlx::Error> {
+        let untold = self.store.untold_attempts(TOLD_AT_ONCE).await?;
+        let more = untold.len() == TOLD_AT_ONCE as usize;
+        let mut by_endpoint: BTreeMap<(String, String, String), Vec<Tried>> = BTreeMap::new();
+        for tried in untold {
+            let key = (tried.namespace.clone(), tried.recipient.clone(), tried.queue.clone());
+            by_endpoint.entry(key).or_default().push(tried);
+        }
+        let mut told = Vec::new();
+        for ((namespace, name, queue), tried) in by_endpoint {
+            match self.endpoint(&namespace, &name, &queue, &tried).await {
+                Ok(()) | Err(CallError::Gone(_) | CallError::Terminal(_)) => told.extend(tried),
+                Err(error) => tracing::debug!(
+                    namespace,
+                    object.name = name,
+                    error = &error as &dyn std::error::Error,
+                    "the status of a webhook could not be written and will be tried again"
+                ),
+            }
+        }
+        let all = !told.is_empty();
+        self.store.told_attempts(&told).await?;
+        Ok(more && all)
+    }
+
+    async fn endpoint(&self, namespace: &str, name: &str, queue: &str, tried: &[Tried]) -> Result<(), CallError> {
+        let webhooks: Api<Webhook> = Api::namespaced(self.client.clone(), namespace);
+        let webhook = call(webhooks.get(name)).await?;
+        if replayable(&webhook) != queue {
+            // Another of that name.
+            return Ok(());
+        }
+        let seen: Vec<Observation> = tried
+            .iter()
+            .map(|one| Observation {
+                at: timestamp(one.finished_at),
+                observed: match one.outcome.as_str() {
+                    "sent" => Observed::Taken,
+                    "gone" => Observed::Gone,
+                    _ => Observed::Failed,
+                },
+            })
+            .collect();
+        self.judge(&webhook, &seen).await
+    }
+
+    /// Endpoints change with time, too: five days end, a spec is changed.
+    async fn idle_endpoints(&self, world: &World) {
+        for webhook in world.webhooks() {
+            if let Err(error) = self.judge(&webhook, &[]).await {
+                tracing::debug!(
+                    object.name = webhook.name_any(),
+                    error = &error as &dyn std::error::Error,
+                    "the status of a webhook could not be written and will be tried again"
+                );
+            }
+        }
+    }
+
+    async fn judge(&self, webhook: &Webhook, seen: &[Observation]) -> Result<(), CallError> {
+        let before = webhook.status.clone().unwrap_or_default();
+        let after = judge(&before, webhook.metadata.generation, seen, self.clock.system_now());
+        if after == before {
+            return Ok(());
+        }
+        let (namespace, name) = (webhook.namespace().unwrap_or_default(), webhook.name_any());
+        let part = json!({
+            "apiVersion": Webhook::api_version(&()), "kind": Webhook::kind(&()),
+            // Somebody may have enabled it meanwhile: then it is looked at anew.
+            "metadata": {"name": name, "uid": webhook.uid(), "resourceVersion": webhook.resource_version()},
+            "status": after,
+        });
+        let webhooks: Api<Webhook> = Api::namespaced(self.client.clone(), &namespace);
+        let written = call(webhooks.patch_status(&name, &PatchParams::apply(AGENT).force(), &Patch::Apply(&part))).await?;
+        if let Some(why) = after.disabled_reason.filter(|_| before.disabled_at.is_none()) {
+            let about = ObjectReference { resource_version: written.resource_version(), ..written.object_ref(&()) };
+            self.recorder.record(about, Tone::Warning, "Disabled", &format!("Nothing is sent any more: {why}"));
+        }
+        Ok(())
     }
 
     /// The counts of policies.

@@ -67,8 +67,10 @@ impl World {
         self.policies.get(namespace, name)
     }
 
-    pub(crate) fn webhook(&self, namespace: &str, name: &str) -> Option<Arc<Webhook>> {
-        self.webhooks.get(namespace, name)
+    /// All of them.
+    pub(crate) fn webhooks(&self) -> Vec<Arc<Webhook>> {
+        let namespaces = self.webhooks.namespaces();
+        namespaces.iter().flat_map(|namespace| self.webhooks.in_namespace(namespace)).collect()
     }
 }
 

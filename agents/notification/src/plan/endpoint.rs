@@ -49,16 +49,9 @@ fn delivery(happened: &Happened<'_>, webhook: &Webhook, clock: &Clock) -> Draft 
         content: Content { payload: serde_json::to_string(happened.event).ok(), ..Content::default() },
         mail: String::new(),
         // It can be replayed once the endpoint is enabled again.
-        birth: if disabled(webhook) { Birth::Suppressed("disabled") } else { Birth::Planned },
+        birth: if webhooks::is_disabled(webhook) { Birth::Suppressed("disabled") } else { Birth::Planned },
         not_before: clock.system_now(),
         life: LIFE,
         quotas: Vec::new(),
     }
-}
-
-/// Whether nothing is sent to it any more, unless its spec has changed since.
-fn disabled(webhook: &Webhook) -> bool {
-    webhook.status.as_ref().is_some_and(|status| {
-        status.disabled_at.is_some() && status.observed_generation >= webhook.metadata.generation
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dropmate_api::Clock;
+use dropmate_api::{Clock, notification::template::fill};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
@@ -10,19 +10,19 @@ use super::verdict::{Health, verdict};
 use crate::{
     Metrics,
     channel::{Channel, Outcome, Outgoing},
-    seam::{Ask, NoRoute, Revealed, Route, Unrevealed, Vault},
+    providers::{NoProvider, SEND_MAX},
+    seam::{Ask, Revealed, Route, Unrevealed, Vault},
     store::{Claimed, End, Finished},
-    words,
 };
 
-/// How long a provider may take in all, whatever its own limits are.
-const SEND_MAX: Duration = Duration::from_secs(60);
+/// How long an attempt may take in all: providers end theirs before.
+const ATTEMPT_MAX: Duration = SEND_MAX.saturating_add(Duration::from_secs(5));
 
 /// How long a message waits for a control plane that does not answer.
 const REVEAL_AGAIN: SignedDuration = SignedDuration::from_secs(2);
 
-/// How long a queue waits that nobody takes at the moment: a secret, or a suspended endpoint, comes back by a person.
-pub(super) const NO_ROUTE_AGAIN: Duration = Duration::from_secs(15);
+/// How long messages of a newer version's channel wait for a process of that version.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(30);
 
 /// Between claim and provider at most: later another sender may think that we are dead.
 const START_WITHIN: Duration = Duration::from_secs(12);
@@ -40,8 +40,8 @@ pub(super) struct Desk {
 pub(super) struct Made {
     pub(super) finished: Finished,
     pub(super) health: Health,
-    /// The whole queue has to wait.
-    pub(super) pause: bool,
+    /// The whole queue has to wait for so long.
+    pub(super) pause: Option<Duration>,
 }
 
 impl Desk {
@@ -49,38 +49,38 @@ impl Desk {
     pub(super) async fn attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
         let Some(channel) = Channel::named(&message.channel) else {
             let answer = format!("this version knows no channel {:?}", message.channel);
-            return self.made(message, "", End::Deferred { answer, until: self.later(NO_ROUTE_AGAIN) }, Health::Unknown, true);
+            return self.made(message, "", End::Deferred { answer, until: self.later(UNKNOWN_AGAIN) }, Health::Unknown, Some(UNKNOWN_AGAIN));
         };
         let revealed = match self.reveal(message).await {
             Ok(revealed) => revealed,
             Err(Unrevealed::Gone) => {
                 let answer = "what it is about is gone".to_owned();
-                return self.made(message, "", End::Suppressed { reason: "gone", answer }, Health::Unknown, false);
+                return self.made(message, "", End::Suppressed { reason: "gone", answer }, Health::Unknown, None);
             }
             Err(Unrevealed::Later(why)) => {
                 let until = self.clock.system_now() + REVEAL_AGAIN;
-                return self.made(message, "", End::Deferred { answer: why, until }, Health::Unknown, false);
+                return self.made(message, "", End::Deferred { answer: why, until }, Health::Unknown, None);
             }
         };
         let outgoing = outgoing(message, &revealed);
         let provider = match self.route.provider(channel, &outgoing).await {
             Ok(provider) => provider,
-            Err(NoRoute::Wait(why)) => {
-                let end = End::Deferred { answer: why, until: self.later(NO_ROUTE_AGAIN) };
-                return self.made(message, "", end, Health::Unknown, true);
+            Err(NoProvider { why, wait: Some(wait) }) => {
+                let end = End::Deferred { answer: why, until: self.later(wait) };
+                return self.made(message, "", end, Health::Unknown, Some(wait));
             }
-            Err(NoRoute::GiveUp(why)) => {
-                return self.made(message, "", End::Suppressed { reason: "gone", answer: why }, Health::Unknown, false);
+            Err(NoProvider { why, wait: None }) => {
+                return self.made(message, "", End::Suppressed { reason: "gone", answer: why }, Health::Unknown, None);
             }
         };
         if claimed_at.elapsed() > START_WITHIN {
             let answer = "it took too long to prepare".to_owned();
             let until = self.clock.system_now();
-            return self.made(message, "", End::Deferred { answer, until }, Health::Unknown, false);
+            return self.made(message, "", End::Deferred { answer, until }, Health::Unknown, None);
         }
         let began = Instant::now();
-        let outcome = timeout(SEND_MAX, provider.send(&outgoing)).await.unwrap_or_else(|_| Outcome::InDoubt {
-            answer: format!("no answer within {} s", SEND_MAX.as_secs()),
+        let outcome = timeout(ATTEMPT_MAX, provider.send(&outgoing)).await.unwrap_or_else(|_| Outcome::InDoubt {
+            answer: format!("no answer within {} s", ATTEMPT_MAX.as_secs()),
         });
         self.metrics.attempted(channel, &outcome, began.elapsed());
         let now = self.clock.system_now();
@@ -88,7 +88,7 @@ impl Desk {
         if let End::Sent { .. } = end {
             self.metrics.sent(channel, message.created_at.max(message.not_before), now);
         }
-        self.made(message, provider.name(), end, health, false)
+        self.made(message, provider.name(), end, health, None)
     }
 
     async fn reveal(&self, message: &Claimed) -> Result<Revealed, Unrevealed> {
@@ -112,7 +112,7 @@ impl Desk {
         SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).unwrap_or(now)
     }
 
-    fn made(&self, message: &Claimed, provider: &str, end: End, health: Health, pause: bool) -> Made {
+    fn made(&self, message: &Claimed, provider: &str, end: End, health: Health, pause: Option<Duration>) -> Made {
         let finished = Finished {
             seq: message.seq,
             number: message.attempts,
@@ -128,7 +128,12 @@ impl Desk {
 
 /// The message as it goes out: the same at every attempt, unless link or PIN were revoked.
 fn outgoing(message: &Claimed, revealed: &Revealed) -> Outgoing {
-    let fill = |text: &str| words::fill(text, revealed.link.as_deref(), revealed.pin.as_deref());
+    // What asks for nothing goes out as it stands: a webhook's body to the byte.
+    let asks = message.wants_link != 0 || message.wants_pin != 0 || !message.mail.is_empty();
+    let fill = |text: &str| match asks {
+        true => fill(text, revealed.link.as_deref(), revealed.pin.as_deref()),
+        false => text.to_owned(),
+    };
     let filled = |text: &Option<String>| text.as_deref().map(fill);
     Outgoing {
         id: message.id.clone(),
