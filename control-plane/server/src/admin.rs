@@ -63,6 +63,7 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/me/positions", post(me::keep_positions))
         .route("/me/route", get(me::route))
         .route("/internal/positions", get(ingest::after))
+        .route("/internal/secrets", get(identity::secrets::resolve))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/me/proofs", post(proofs::upload))
