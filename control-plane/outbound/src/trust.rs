@@ -21,10 +21,10 @@ pub struct Trust {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// The file cannot be read.
-    #[error("--outbound-ca: cannot read {}", .0.display())]
+    #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] std::io::Error),
     /// There is nothing in it.
-    #[error("there is no certificate (PEM) in it")]
+    #[error("there is no certificate (PEM) in the file")]
     Nothing,
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/me/route", get(me::route))
         .route("/internal/events", get(events::after))
         .route("/internal/positions", get(ingest::after))
+        .route("/internal/secrets", get(identity::secrets::resolve))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/me/proofs", post(proofs::upload))
