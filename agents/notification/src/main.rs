@@ -62,7 +62,7 @@ async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let settings = cli.channels.clone().checked(cli.public_url.as_deref().filter(|url| !url.is_empty()))?;
     let providers = Providers::new(Setup {
         client: client.clone(),
-        guard: cli.way_out.guard(),
+        guard: cli.way_out.guard()?,
         trust: cli.way_out.trust()?,
         now: now.clone(),
         settings,

@@ -38,7 +38,7 @@ impl Notification {
         let system = clock.clone();
         let providers = Providers::new(Setup {
             client: client.clone(),
-            guard: way_out.guard(),
+            guard: way_out.guard()?,
             trust: way_out.trust()?,
             now: Arc::new(move || system.system_now()),
             settings: channels.checked(public_url)?,
