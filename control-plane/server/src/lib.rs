@@ -57,6 +57,7 @@ mod table;
 mod target;
 mod tls;
 mod tokens;
+mod track;
 
 use std::{
     path::Path,
@@ -92,6 +93,7 @@ use crate::{
     state::AppState,
     stream::{Origins, Streams},
     tokens::Tokens,
+    track::Track,
 };
 
 /// A control plane. Cheap to clone; clones share it.
@@ -176,6 +178,8 @@ impl ControlPlane {
         live.register(&mut registry);
         let streams = Streams::new(live.clone(), shutdown.clone());
         streams.register(&mut registry);
+        let track = Track::follow(&store, &live, shutdown.clone()).await;
+        track.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),
             store,
@@ -188,6 +192,7 @@ impl ControlPlane {
             members,
             audit,
             streams,
+            track,
             open_registration: false,
             clock,
             shutdown,
@@ -246,6 +251,7 @@ impl ControlPlane {
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
             .merge(phone::routes())
+            .merge(track::pages(self.state.clone()))
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
@@ -301,6 +307,7 @@ impl ControlPlane {
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         tokio::spawn(stream::forget_old_positions(self.state.clone()));
+        tokio::spawn(track::follow_revocations(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dropmate_identity::{Error, Invitation};
+use dropmate_identity::{Error, Invitation, Letter};
 use futures::future::join_all;
 
 use super::on_both;
@@ -26,30 +26,30 @@ fn invitation(member: &str) -> Invitation {
 }
 
 async fn an_invitation_is_good_once_and_for_a_week(at: Fixture) {
-    let link = at.identity.invite(&invitation("ada")).await.unwrap();
+    let link = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
     at.pass(Duration::from_hours(7 * 24) - Duration::from_secs(1));
     let found = at.identity.invitation(&link.token).await.unwrap();
     assert_eq!(found, Invitation { email: ADA.to_owned(), ..invitation("ada") });
     at.identity.use_invitation(&link.token).await.unwrap();
     assert!(matches!(at.identity.invitation(&link.token).await, Err(Error::BadLink)));
     assert!(matches!(at.identity.use_invitation(&link.token).await, Err(Error::BadLink)));
-    let late = at.identity.invite(&invitation("ada")).await.unwrap();
+    let late = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
     at.pass(Duration::from_hours(7 * 24));
     assert!(matches!(at.identity.invitation(&late.token).await, Err(Error::BadLink)));
     assert!(matches!(at.identity.use_invitation(&late.token).await, Err(Error::BadLink)));
 }
 
 async fn a_new_invitation_ends_the_one_before_and_no_other(at: Fixture) {
-    let other = at.identity.invite(&invitation("eve")).await.unwrap();
-    let first = at.identity.invite(&invitation("ada")).await.unwrap();
-    let second = at.identity.invite(&invitation("ada")).await.unwrap();
+    let other = at.identity.invite(&invitation("eve"), &Letter::default()).await.unwrap();
+    let first = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
+    let second = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
     assert!(matches!(at.identity.invitation(&first.token).await, Err(Error::BadLink)));
     assert!(at.identity.invitation(&second.token).await.is_ok());
     assert!(at.identity.invitation(&other.token).await.is_ok());
 }
 
 async fn of_many_who_come_with_one_link_one_uses_it(at: Fixture) {
-    let link = at.identity.invite(&invitation("ada")).await.unwrap();
+    let link = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
     let replica = at.replica().await;
     let tries = [&at.identity, &replica, &at.identity, &replica].map(|at| at.use_invitation(&link.token));
     assert_eq!(join_all(tries).await.iter().filter(|used| used.is_ok()).count(), 1);
@@ -69,7 +69,7 @@ async fn whoever_is_new_gets_the_password_and_whoever_is_known_must_show_theirs(
 async fn a_reset_sets_the_password_once_and_ends_all_sessions(at: Fixture) {
     at.register(ADA).await;
     let grant = at.login(ADA, GOOD).await.unwrap();
-    let link = at.identity.reset_link("ADA@example.com").await.unwrap();
+    let link = at.identity.reset_link("ADA@example.com", &Letter::default()).await.unwrap();
     assert!(matches!(at.identity.reset(&link.token, "too short").await, Err(Error::Invalid { field: "password", .. })));
     at.identity.reset(&link.token, OTHER).await.unwrap();
     assert!(matches!(at.identity.reset(&link.token, GOOD).await, Err(Error::BadLink)));
@@ -80,11 +80,11 @@ async fn a_reset_sets_the_password_once_and_ends_all_sessions(at: Fixture) {
 
 async fn a_reset_is_good_for_an_hour_and_for_nothing_else(at: Fixture) {
     at.register(ADA).await;
-    let link = at.identity.reset_link(ADA).await.unwrap();
-    let invited = at.identity.invite(&invitation("ada")).await.unwrap();
+    let link = at.identity.reset_link(ADA, &Letter::default()).await.unwrap();
+    let invited = at.identity.invite(&invitation("ada"), &Letter::default()).await.unwrap();
     assert!(matches!(at.identity.invitation(&link.token).await, Err(Error::BadLink)));
     assert!(matches!(at.identity.reset(&invited.token, OTHER).await, Err(Error::BadLink)));
     at.pass(Duration::from_hours(1));
     assert!(matches!(at.identity.reset(&link.token, OTHER).await, Err(Error::BadLink)));
-    assert!(matches!(at.identity.reset_link("eve@example.com").await, Err(Error::NoSuchUser(_))));
+    assert!(matches!(at.identity.reset_link("eve@example.com", &Letter::default()).await, Err(Error::NoSuchUser(_))));
 }
