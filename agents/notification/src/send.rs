@@ -19,7 +19,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     attempt::{Desk, Made},
@@ -105,14 +105,15 @@ impl Pipeline {
     /// Sends until shut down, and then ends what is under way.
     pub async fn run(self, shutdown: CancellationToken) {
         let stop_beating = CancellationToken::new();
-        let beating = tokio::spawn(beat(
+        // Whoever ends us ends what says that we live.
+        let beating = AbortOnDropHandle::new(tokio::spawn(beat(
             self.store.clone(),
             self.clock.clone(),
             self.me.clone(),
             self.planned.clone(),
             self.metrics.clone(),
             stop_beating.clone(),
-        ));
+        )));
         let ledger = Ledger::start(self.store.clone(), self.me.clone());
         let desk = Desk {
             clock: self.clock.clone(),
