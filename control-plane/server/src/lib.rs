@@ -68,7 +68,7 @@ pub use args::{Args, Config};
 use axum::Router;
 pub use bootstrap::bootstrap;
 pub use caller::{Caller, ClientAddress};
-use dropmate_api::Clock;
+use dropmate_api::{Clock, events::cloud::CloudEvent};
 use dropmate_identity::Identity;
 use dropmate_ingest::Ingest;
 use dropmate_live::Live;
@@ -77,6 +77,7 @@ use dropmate_store::Store;
 pub use edge::AgentDatabase;
 use prometheus_client::registry::Registry;
 pub use tls::install_crypto_provider;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -84,6 +85,7 @@ use crate::{
     audit::Audit,
     authenticate::{Authenticator, Jwts},
     edge::Edge,
+    events::Events,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
     members::Directory,
@@ -176,6 +178,8 @@ impl ControlPlane {
         live.register(&mut registry);
         let streams = Streams::new(live.clone(), shutdown.clone());
         streams.register(&mut registry);
+        let events = Events::default();
+        events.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),
             store,
@@ -187,6 +191,7 @@ impl ControlPlane {
             authenticator,
             members,
             audit,
+            events,
             streams,
             open_registration: false,
             clock,
@@ -224,6 +229,12 @@ impl ControlPlane {
     /// The hints about the present.
     pub fn live(&self) -> &Live {
         &self.state.live
+    }
+
+    /// Every domain event that this process publishes from now on. One replica publishes at a time; after another has
+    /// taken over, the last seconds may come again, under the same ids.
+    pub fn events(&self) -> broadcast::Receiver<Arc<CloudEvent>> {
+        self.state.events.listen()
     }
 
     /// The API; authenticates by bearer token.
@@ -301,6 +312,7 @@ impl ControlPlane {
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         tokio::spawn(stream::forget_old_positions(self.state.clone()));
+        tokio::spawn(events::run(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -37,6 +37,15 @@ pub struct CloudEvent<D = Value> {
     pub data: D,
 }
 
+impl<D> CloudEvent<D> {
+    /// Its revision, and its number among the events of it; as its id says.
+    pub fn position(&self) -> Option<(u64, u64)> {
+        let mut parts = self.id.rsplit('_');
+        let (ordinal, revision) = (parts.next()?, parts.next()?);
+        Some((revision.parse().ok()?, ordinal.parse().ok()?))
+    }
+}
+
 /// The particulars of what happened to an order; `O` is how the order is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -42,6 +42,7 @@ fn an_event_is_named_by_its_history_revision_and_number() {
             ("delivery.updated", "evt_3f1c0ab94d21_1042_2"),
         ]
     );
+    assert_eq!(events[2].position(), Some((1042, 2)));
     // The binding says when it was; of the ETA it is known when it was written.
     assert_eq!(events[0].time.to_string(), "2026-11-29T12:02:30Z");
     assert_eq!(events[1].time.to_string(), "2026-11-29T12:03:00Z");
