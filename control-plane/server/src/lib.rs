@@ -36,6 +36,7 @@ mod metrics;
 pub mod migrations;
 mod namespaces;
 mod noted;
+mod notifications;
 mod object;
 mod openapi;
 mod options;
