@@ -18,7 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, pins,
+    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, notifications,
+    pins,
     proofs, state::AppState, stream,
 };
 
@@ -99,6 +100,15 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/orders/{name}/timeline", get(agents::timeline))
         .route("/namespaces/{namespace}/drivers/{name}/positions", get(agents::positions))
+        .route("/namespaces/{namespace}/orders/{name}/notifications", get(notifications::of_order))
+        .route("/namespaces/{namespace}/notifications", get(notifications::list))
+        .route("/namespaces/{namespace}/notifications/preview", post(notifications::preview))
+        .route("/namespaces/{namespace}/notifications/retry", post(notifications::retry_dead))
+        .route("/namespaces/{namespace}/notifications/{id}", get(notifications::show))
+        .route("/namespaces/{namespace}/notifications/{id}/retry", post(notifications::retry))
+        .route("/namespaces/{namespace}/webhooks/{name}/enable", post(notifications::enable))
+        .route("/namespaces/{namespace}/webhooks/{name}/replay", post(notifications::replay))
+        .route("/namespaces/{namespace}/webhooks/{name}/test", post(notifications::test))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))

@@ -37,6 +37,7 @@ mod metrics;
 pub mod migrations;
 mod namespaces;
 mod noted;
+mod notifications;
 mod object;
 mod openapi;
 mod options;
