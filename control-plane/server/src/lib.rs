@@ -22,6 +22,7 @@ mod error;
 mod expiry;
 mod folder;
 mod form;
+mod form_body;
 mod garbage;
 mod gateway;
 mod history;
@@ -251,6 +252,7 @@ impl ControlPlane {
             .merge(admin::well_known(self.state.clone()))
             .merge(phone::routes())
             .merge(track::pages(self.state.clone()))
+            .merge(auth::pages(self.state.clone()))
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
