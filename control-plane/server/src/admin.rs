@@ -19,8 +19,7 @@ use serde_json::json;
 
 use crate::{
     agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, notifications,
-    pins,
-    proofs, state::AppState, stream,
+    pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -64,7 +63,9 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/me/positions", post(me::keep_positions))
         .route("/me/route", get(me::route))
         .route("/internal/events", get(events::after))
+        .route("/internal/mails", get(auth::mails_after))
         .route("/internal/positions", get(ingest::after))
+        .route("/internal/reveal", post(track::reveal))
         .route("/internal/secrets", get(identity::secrets::resolve))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
@@ -77,6 +78,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/pair", post(auth::pair))
         .route("/auth/invitations/accept", post(auth::accept))
         .route("/auth/reset", post(auth::reset))
+        .route("/auth/forgot", post(auth::forgot))
+        .route("/auth/verify", post(auth::confirm))
         .route("/auth/password", post(auth::change_password))
         .route("/auth/totp", post(auth::enrol_totp).delete(auth::remove_totp))
         .route("/auth/totp/confirm", post(auth::confirm_totp))
@@ -92,6 +95,11 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
         .route("/namespaces/{namespace}/proofs/{id}", get(proofs::show))
         .route("/namespaces/{namespace}/orders/{name}/pin", get(pins::show).post(pins::renew))
+        .route(
+            "/namespaces/{namespace}/orders/{name}/tracking-links",
+            post(track::make_link).delete(track::revoke_links),
+        )
+        .route("/namespaces/{namespace}/ratings", get(track::ratings))
         .route("/namespaces/{namespace}/incidents", get(incidents::list))
         .route("/namespaces/{namespace}/incidents/{id}/resolve", post(incidents::resolve))
         .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
@@ -114,6 +122,10 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
         .route("/audit", get(audit::of_everything))
         .route("/revisions", get(history::revision_at))
+        .route("/track/{token}", get(track::show))
+        .route("/track/{token}/notifications", post(track::set_notifications))
+        .route("/track/{token}/rating", post(track::rate))
+        .route("/track/{token}/stream", get(track::open_stream))
         .route("/stream", get(stream::open))
         .route("/stream/tickets", post(stream::ticket))
         .fallback(no_such_task)
