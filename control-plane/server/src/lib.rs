@@ -24,6 +24,7 @@ mod events;
 mod expiry;
 mod folder;
 mod form;
+mod form_body;
 mod garbage;
 mod gateway;
 mod history;
@@ -38,6 +39,7 @@ mod metrics;
 pub mod migrations;
 mod namespaces;
 mod noted;
+mod notifications;
 mod object;
 mod openapi;
 mod options;
@@ -58,6 +60,7 @@ mod table;
 mod target;
 mod tls;
 mod tokens;
+mod track;
 
 use std::{
     path::Path,
@@ -95,6 +98,7 @@ use crate::{
     state::AppState,
     stream::{Origins, Streams},
     tokens::Tokens,
+    track::Track,
 };
 
 /// A control plane. Cheap to clone; clones share it.
@@ -181,6 +185,8 @@ impl ControlPlane {
         streams.register(&mut registry);
         let events = Events::default();
         events.register(&mut registry);
+        let track = Track::follow(&store, &live, shutdown.clone()).await;
+        track.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),
             store,
@@ -194,6 +200,7 @@ impl ControlPlane {
             audit,
             events,
             streams,
+            track,
             open_registration: false,
             clock,
             shutdown,
@@ -258,6 +265,8 @@ impl ControlPlane {
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
             .merge(phone::routes())
+            .merge(track::pages(self.state.clone()))
+            .merge(auth::pages(self.state.clone()))
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
@@ -314,6 +323,7 @@ impl ControlPlane {
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         tokio::spawn(stream::forget_old_positions(self.state.clone()));
         tokio::spawn(events::run(self.state.clone()));
+        tokio::spawn(track::follow_revocations(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     agents::Agents, audit::Audit, authenticate::Authenticator, events::Events, ingest, members::Directory,
-    proofs::Proofs, stream::Streams,
+    proofs::Proofs, stream::Streams, track::Track,
 };
 
 /// What every handler needs. Cheap to clone; clones share it.
@@ -33,6 +33,8 @@ pub(crate) struct AppState {
     pub(crate) events: Events,
     /// Who listens to what happens.
     pub(crate) streams: Streams,
+    /// What customers' links need: which driver is on the way to whom, and who guesses.
+    pub(crate) track: Track,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.

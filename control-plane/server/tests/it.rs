@@ -96,6 +96,8 @@ mod tables;
 mod tenants;
 #[path = "it/tls.rs"]
 mod tls;
+#[path = "it/track.rs"]
+mod track;
 #[path = "it/typed.rs"]
 mod typed;
 #[path = "it/typed_runtime.rs"]

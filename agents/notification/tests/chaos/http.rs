@@ -23,8 +23,13 @@ const SMS_FAULTS: Faults = &[
     (Fault::TakenThenGarbage, 20),
     (Fault::Stall, 2),
 ];
-const WEBHOOK_FAULTS: Faults =
-    &[(Fault::ServerError, 40), (Fault::TooMany, 20), (Fault::TakenThenCut, 20), (Fault::Garbage, 10), (Fault::Stall, 2)];
+const WEBHOOK_FAULTS: Faults = &[
+    (Fault::ServerError, 40),
+    (Fault::TooMany, 20),
+    (Fault::TakenThenCut, 20),
+    (Fault::Garbage, 10),
+    (Fault::Stall, 2),
+];
 
 /// The secret that the endpoint checks by.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

@@ -14,8 +14,13 @@ use crate::{
 
 /// Longer than anybody waits before the mail itself has gone over.
 const STALL: Duration = Duration::from_secs(20);
-const FAULTS: Faults =
-    &[(Fault::ServerError, 60), (Fault::TooMany, 20), (Fault::TakenThenCut, 40), (Fault::Garbage, 20), (Fault::Stall, 2)];
+const FAULTS: Faults = &[
+    (Fault::ServerError, 60),
+    (Fault::TooMany, 20),
+    (Fault::TakenThenCut, 40),
+    (Fault::Garbage, 20),
+    (Fault::Stall, 2),
+];
 
 /// Serves until the runtime ends.
 pub(crate) async fn serve(ledger: Ledger, faulty: bool) -> SocketAddr {

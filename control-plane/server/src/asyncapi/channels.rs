@@ -14,7 +14,8 @@ fn kept() -> impl Iterator<Item = &'static EventType> {
 }
 
 pub(super) fn servers() -> Value {
-    let host = json!({"default": "localhost:7443", "description": "Where the control plane is reached (`--public-url`)."});
+    let host =
+        json!({"default": "localhost:7443", "description": "Where the control plane is reached (`--public-url`)."});
     json!({
         "controlPlane": {
             "host": "{host}", "protocol": "wss",
@@ -122,7 +123,8 @@ pub(super) fn operations() -> Value {
 /// Each event as a message of its own, with an example.
 pub(super) fn event_messages() -> Value {
     let message = |event: &EventType| {
-        let example = samples::of(event.name).map(|sample| json!({"name": event.name.replace('.', "-"), "payload": sample}));
+        let example =
+            samples::of(event.name).map(|sample| json!({"name": event.name.replace('.', "-"), "payload": sample}));
         json!({
             "name": event.name,
             "title": event.name,

@@ -109,29 +109,43 @@ fn the_document_is_put_together_as_asyncapi_3_wants_it() {
     let root = ["asyncapi", "id", "info", "servers", "defaultContentType", "channels", "operations", "components"];
     only(&document, &root, &["asyncapi", "info"], "");
     assert_eq!(document["asyncapi"], "3.0.0");
-    only(&document["info"], &["title", "version", "description", "license", "contact", "tags"], &["title", "version"], "info");
+    only(
+        &document["info"],
+        &["title", "version", "description", "license", "contact", "tags"],
+        &["title", "version"],
+        "info",
+    );
     for (name, server) in document["servers"].as_object().unwrap() {
-        let allowed = ["host", "protocol", "protocolVersion", "pathname", "description", "title", "summary", "variables", "security"];
+        let allowed = [
+            "host",
+            "protocol",
+            "protocolVersion",
+            "pathname",
+            "description",
+            "title",
+            "summary",
+            "variables",
+            "security",
+        ];
         only(server, &allowed, &["host", "protocol"], name);
     }
     let mut channels = 0;
     for (name, channel) in document["channels"].as_object().unwrap() {
-        let allowed = ["address", "messages", "title", "summary", "description", "servers", "parameters", "tags", "bindings"];
+        let allowed =
+            ["address", "messages", "title", "summary", "description", "servers", "parameters", "tags", "bindings"];
         only(channel, &allowed, &["address"], name);
         assert!(!channel["messages"].as_object().unwrap().is_empty(), "{name}");
         let address = channel["address"].as_str().unwrap_or_default();
-        let named: BTreeSet<String> = address
-            .split('{')
-            .skip(1)
-            .map(|part| part.split('}').next().unwrap().to_owned())
-            .collect();
+        let named: BTreeSet<String> =
+            address.split('{').skip(1).map(|part| part.split('}').next().unwrap().to_owned()).collect();
         let known = channel.get("parameters").map(fields).unwrap_or_default();
         assert_eq!(named, known, "{name}");
         channels += 1;
     }
     let mut used = BTreeSet::new();
     for (name, operation) in document["operations"].as_object().unwrap() {
-        let allowed = ["action", "channel", "title", "summary", "description", "messages", "bindings", "security", "tags"];
+        let allowed =
+            ["action", "channel", "title", "summary", "description", "messages", "bindings", "security", "tags"];
         only(operation, &allowed, &["action", "channel"], name);
         assert!(["send", "receive"].contains(&operation["action"].as_str().unwrap()));
         let channel = operation["channel"]["$ref"].as_str().unwrap();
@@ -143,10 +157,27 @@ fn the_document_is_put_together_as_asyncapi_3_wants_it() {
     }
     assert_eq!(used.len(), channels, "every channel is used");
     for (name, message) in document["components"]["messages"].as_object().unwrap() {
-        let allowed = ["name", "title", "summary", "description", "contentType", "headers", "payload", "examples", "tags", "bindings"];
+        let allowed = [
+            "name",
+            "title",
+            "summary",
+            "description",
+            "contentType",
+            "headers",
+            "payload",
+            "examples",
+            "tags",
+            "bindings",
+        ];
         only(message, &allowed, &["name", "payload", "examples"], name);
         let payload = message["payload"]["$ref"].as_str().unwrap();
-        assert!(message["examples"].as_array().unwrap().iter().all(|example| validator(&document, payload).is_valid(&example["payload"])));
+        assert!(
+            message["examples"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|example| validator(&document, payload).is_valid(&example["payload"]))
+        );
     }
     for part in ["messages", "schemas", "securitySchemes"] {
         for name in fields(&document["components"][part]) {

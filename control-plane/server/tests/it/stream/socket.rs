@@ -29,6 +29,11 @@ pub(crate) struct Socket {
 
 /// A request for a stream, with these headers besides.
 pub(crate) async fn ask(server: &Server, query: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
+    ask_at(server, &format!("/v1/stream?{query}"), headers).await
+}
+
+/// The same at another path.
+pub(crate) async fn ask_at(server: &Server, path: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
     let url = server.plane.url().unwrap();
     let address: SocketAddr = url.trim_start_matches("https://").parse().unwrap();
     let ca = fs::read(server.dir.path().join("tls/ca.crt")).unwrap();
@@ -39,7 +44,7 @@ pub(crate) async fn ask(server: &Server, query: &str, headers: &[(&str, &str)]) 
     let name = ServerName::try_from("localhost").unwrap();
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
     let mut request = Request::builder()
-        .uri(format!("wss://localhost:{}/v1/stream?{query}", address.port()))
+        .uri(format!("wss://localhost:{}{path}", address.port()))
         .header("host", "localhost")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
