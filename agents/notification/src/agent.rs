@@ -106,9 +106,8 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
     };
     let sending = tokio::spawn(pipeline.run(shutdown.clone()));
     let world = World::watch(&caller);
-    let mut election =
-        Election::new(caller.clone(), SYSTEM_NAMESPACE, AGENT, &config.identity, now, shutdown.clone())
-            .advertise(config.address.clone());
+    let mut election = Election::new(caller.clone(), SYSTEM_NAMESPACE, AGENT, &config.identity, now, shutdown.clone())
+        .advertise(config.address.clone());
     config.standing.set(Stage::StandsBy);
     while let Some(term) = election.win().await {
         config.standing.set(Stage::Syncing);

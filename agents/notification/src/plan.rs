@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::ResourceExt;
 use serde_json::Value;
 
-pub use self::endpoint::replayable;
 use self::audience::Person;
+pub use self::endpoint::replayable;
 use crate::{
     channel::Channel,
     draft::{Birth, Content, Draft, Quota, id},
@@ -92,7 +92,8 @@ pub fn revision(event_id: &str) -> Option<i64> {
 impl<'a> Happened<'a> {
     fn read(event: &'a CloudEvent) -> Option<Self> {
         let (namespace, name) = event.subject.split_once('/')?;
-        let object = ["order", "driver", "webhook"].iter().find_map(|kind| event.data.get(kind).filter(|o| o.is_object()))?;
+        let object =
+            ["order", "driver", "webhook"].iter().find_map(|kind| event.data.get(kind).filter(|o| o.is_object()))?;
         Some(Self {
             event,
             namespace,

@@ -282,14 +282,7 @@ fn is_endpoint(queue: &str) -> bool {
 }
 
 /// Says that this process lives, and takes over what the dead have left.
-async fn beat(
-    store: Store,
-    clock: Clock,
-    me: String,
-    planned: Arc<Notify>,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
+async fn beat(store: Store, clock: Clock, me: String, planned: Arc<Notify>, metrics: Metrics, stop: CancellationToken) {
     let mut take_over_at = Instant::now();
     loop {
         let now = clock.system_now();

@@ -117,7 +117,9 @@ fn agents(text: &str) -> Result<Agents, String> {
                     "tracking" => agents.tracking = true,
                     "notification" => agents.notification = true,
                     _ => {
-                        return Err(format!("there is no agent {name:?}; there are dispatch, tracking and notification"));
+                        return Err(format!(
+                            "there is no agent {name:?}; there are dispatch, tracking and notification"
+                        ));
                     }
                 }
             }

@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, notifications,
-    pins, proofs, state::AppState, stream, track,
+    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me,
+    notifications, pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.

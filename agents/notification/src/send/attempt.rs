@@ -49,7 +49,13 @@ impl Desk {
     pub(super) async fn attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
         let Some(channel) = Channel::named(&message.channel) else {
             let answer = format!("this version knows no channel {:?}", message.channel);
-            return self.made(message, "", End::Deferred { answer, until: self.later(UNKNOWN_AGAIN) }, Health::Unknown, Some(UNKNOWN_AGAIN));
+            return self.made(
+                message,
+                "",
+                End::Deferred { answer, until: self.later(UNKNOWN_AGAIN) },
+                Health::Unknown,
+                Some(UNKNOWN_AGAIN),
+            );
         };
         let revealed = match self.reveal(message).await {
             Ok(revealed) => revealed,
@@ -79,9 +85,9 @@ impl Desk {
             return self.made(message, "", End::Deferred { answer, until }, Health::Unknown, None);
         }
         let began = Instant::now();
-        let outcome = timeout(ATTEMPT_MAX, provider.send(&outgoing)).await.unwrap_or_else(|_| Outcome::InDoubt {
-            answer: format!("no answer within {} s", ATTEMPT_MAX.as_secs()),
-        });
+        let outcome = timeout(ATTEMPT_MAX, provider.send(&outgoing))
+            .await
+            .unwrap_or_else(|_| Outcome::InDoubt { answer: format!("no answer within {} s", ATTEMPT_MAX.as_secs()) });
         self.metrics.attempted(channel, &outcome, began.elapsed());
         let now = self.clock.system_now();
         let (end, health) = verdict(message, channel, outcome, now);

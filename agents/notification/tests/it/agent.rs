@@ -92,9 +92,10 @@ async fn an_orders_life_brings_its_messages_in_two_locales() {
     lives(&town, &agent).await;
     let order = town
         .order_when("o-en", |order| {
-            let held = order.status.as_ref().and_then(|status| {
-                status.conditions.iter().find(|condition| condition.type_ == "CustomerNotified")
-            });
+            let held = order
+                .status
+                .as_ref()
+                .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == "CustomerNotified"));
             held.is_some_and(|held| held.reason == "OrderDelivered")
         })
         .await;

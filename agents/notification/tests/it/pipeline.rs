@@ -181,8 +181,7 @@ impl Sender {
 }
 
 async fn in_state(store: &Store, state: &str) -> Vec<String> {
-    let which =
-        Which { namespace: "acme".to_owned(), state: Some(state.to_owned()), limit: 500, ..Which::default() };
+    let which = Which { namespace: "acme".to_owned(), state: Some(state.to_owned()), limit: 500, ..Which::default() };
     store.messages(&which).await.unwrap().messages.into_iter().map(|view| view.id).collect()
 }
 
@@ -246,13 +245,15 @@ async fn what_is_refused_is_dead_at_once_and_who_opted_out_hears_nothing_more() 
 async fn endpoints_that_hang_delay_nobody() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         let service = Service::new(|message, _| {
-            let wait = if message.to.starts_with("hangs") { Duration::from_secs(15) } else { Duration::from_millis(10) };
+            let wait =
+                if message.to.starts_with("hangs") { Duration::from_secs(15) } else { Duration::from_millis(10) };
             (wait, taken())
         });
         let sender = Sender::start(store, clock(), "one", &service);
         let mut drafts = Vec::new();
         for endpoint in 0..30 {
-            drafts.extend((0..10).map(|n| delivery(endpoint * 100 + n, &format!("hangs-{endpoint}"), &format!("o-{n}"))));
+            drafts
+                .extend((0..10).map(|n| delivery(endpoint * 100 + n, &format!("hangs-{endpoint}"), &format!("o-{n}"))));
         }
         sender.plan(&drafts).await;
         sleep(Duration::from_millis(300)).await;
@@ -393,7 +394,11 @@ async fn fifty_a_second_are_with_their_provider_within_two_seconds() {
         let mut planned = BTreeMap::new();
         for round in 0..30_i64 {
             let batch: Vec<Draft> = (0..10)
-                .map(|n| Draft { lane: format!("{round}-{n}"), key: format!("{round}-{n}"), ..draft(round + 1, "order.updated") })
+                .map(|n| Draft {
+                    lane: format!("{round}-{n}"),
+                    key: format!("{round}-{n}"),
+                    ..draft(round + 1, "order.updated")
+                })
                 .collect();
             for draft in &batch {
                 planned.insert(draft.id(), clock.system_now());

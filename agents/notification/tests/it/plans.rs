@@ -90,7 +90,8 @@ fn policies(specs: Value) -> Scene {
 }
 
 fn rule(audience: &str, channel: &str, more: Value) -> Value {
-    let mut rule = json!({"name": "mine", "events": ["order.*"], "audience": audience, "channel": channel, "template": "t"});
+    let mut rule =
+        json!({"name": "mine", "events": ["order.*"], "audience": audience, "channel": channel, "template": "t"});
     rule.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!({"builtInRules": "Off", "rules": [rule], "templates": [{"name": "t", "subject": "s", "text": "{{ order.name }}"}],
            "channels": {"http": [{"name": "push", "url": "https://push.example", "to": "Phone", "body": "{\"to\": {{ to }}, \"text\": {{ text }}}"}]}})
@@ -158,7 +159,10 @@ fn a_request_has_its_own_queue_and_body() {
     let scene = policies(json!([rule("Recipient", "Http", json!({"http": "push"}))]));
     let planned = drafts(&scene, &event("order.assigned", noon(), ada()));
     let draft = &planned[0];
-    assert_eq!((draft.to.as_str(), draft.queue.as_str(), draft.http.as_str()), ("+14165550101", "http/acme/p-0/push", "push"));
+    assert_eq!(
+        (draft.to.as_str(), draft.queue.as_str(), draft.http.as_str()),
+        ("+14165550101", "http/acme/p-0/push", "push")
+    );
     let body: Value = serde_json::from_str(draft.content.payload.as_deref().unwrap()).unwrap();
     assert_eq!(body, json!({"to": "+14165550101", "text": "o-1"}));
 }

@@ -52,7 +52,8 @@ async fn a_piece_of_a_feed_is_planned_once_whoever_brings_it() {
         assert_eq!(never, Mark { epoch: String::new(), position: -1 });
         let to = Mark { epoch: "e".to_owned(), position: 7 };
         let piece: Vec<Draft> = (1..=7).map(|revision| draft(revision, "order.assigned")).collect();
-        let take = async |from: &Mark, to: &Mark| store.take(Feed::Events, (from, to), &piece, &[], noon()).await.unwrap();
+        let take =
+            async |from: &Mark, to: &Mark| store.take(Feed::Events, (from, to), &piece, &[], noon()).await.unwrap();
         assert_eq!(take(&never, &to).await, Taken::Planned(7));
         // A leader that lost its lease comes with the same piece.
         assert_eq!(take(&never, &to).await, Taken::Elsewhere);
@@ -175,8 +176,7 @@ async fn what_is_old_superseded_unwanted_or_expired_is_not_sent() {
         );
         // Ada wants nothing more.
         let message = delivered.iter().find(|message| message.event == "order.delivered").unwrap();
-        let opted_out =
-            Some(("acme".to_owned(), "email".to_owned(), "ada@example.org".to_owned()));
+        let opted_out = Some(("acme".to_owned(), "email".to_owned(), "ada@example.org".to_owned()));
         let end = End::Dead { outcome: "refused", reason: "optedOut", answer: "21610".to_owned(), opted_out };
         store.finish("a", &[ended(message, at(11), end)]).await.unwrap();
         plan(&store, &[other(6, "order.returned", "ada@example.org")], &[]).await;
@@ -210,7 +210,11 @@ async fn limits_delay_and_drop_nothing() {
 async fn the_dead_are_sent_again_on_command_and_only_they() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         let second = Draft { lane: "other".to_owned(), ..draft(2, "order.delivered") };
-        let broken = Draft { birth: Birth::Dead("template", "line 3".to_owned()), lane: "third".to_owned(), ..draft(3, "order.ready") };
+        let broken = Draft {
+            birth: Birth::Dead("template", "line 3".to_owned()),
+            lane: "third".to_owned(),
+            ..draft(3, "order.ready")
+        };
         plan(&store, &[draft(1, "order.assigned"), second, broken], &[]).await;
         let claimed = claim(&store, "a", at(1)).await;
         let dead = || End::Dead { outcome: "refused", reason: "refused", answer: "550".to_owned(), opted_out: None };
@@ -232,7 +236,8 @@ async fn the_dead_are_sent_again_on_command_and_only_they() {
 async fn an_endpoint_gets_a_span_of_time_again() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         let suppressed = Draft { birth: Birth::Suppressed("disabled"), ..delivery(3, "w", "o-3") };
-        plan(&store, &[delivery(1, "w", "o-1"), delivery(2, "w", "o-2"), suppressed, delivery(4, "v", "o-1")], &[]).await;
+        plan(&store, &[delivery(1, "w", "o-1"), delivery(2, "w", "o-2"), suppressed, delivery(4, "v", "o-1")], &[])
+            .await;
         let queue = ("webhook/w".to_owned(), 100);
         let claimed = store.claim(std::slice::from_ref(&queue), "a", at(1)).await.unwrap().messages;
         assert_eq!(claimed.len(), 2);
@@ -307,8 +312,9 @@ async fn what_is_old_goes_and_what_still_waits_stays() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_senders_share_and_nothing_is_claimed_twice() {
     let kept = postgres().await;
-    let drafts: Vec<Draft> =
-        (1..=300).map(|revision| Draft { lane: format!("lane-{}", revision % 100), ..draft(revision, "order.updated") }).collect();
+    let drafts: Vec<Draft> = (1..=300)
+        .map(|revision| Draft { lane: format!("lane-{}", revision % 100), ..draft(revision, "order.updated") })
+        .collect();
     plan(&kept.store, &drafts, &[]).await;
     let mut senders = Vec::new();
     for me in 0..4 {

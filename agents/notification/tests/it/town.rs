@@ -210,7 +210,8 @@ impl Town {
 impl Agent {
     /// The messages about an order, the oldest first.
     pub(crate) async fn messages(&self, order: &str) -> Vec<View> {
-        let which = Which { namespace: "default".to_owned(), order: Some(order.to_owned()), limit: 500, ..Which::default() };
+        let which =
+            Which { namespace: "default".to_owned(), order: Some(order.to_owned()), limit: 500, ..Which::default() };
         let mut messages = self.store.messages(&which).await.unwrap().messages;
         messages.reverse();
         messages
