@@ -124,7 +124,10 @@ async fn retry_dead(
     Json(Dead { state, channel, since }): Json<Dead>,
 ) -> Response {
     if let Some(state) = state.filter(|state| state != "dead") {
-        return (StatusCode::UNPROCESSABLE_ENTITY, format!("state: {state:?}: only \"dead\" messages are sent again\n"))
+        return (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("state: {state:?}: only \"dead\" messages are sent again\n"),
+        )
             .into_response();
     }
     let (since, now) = (since.unwrap_or(Timestamp::UNIX_EPOCH), desk.clock.system_now());

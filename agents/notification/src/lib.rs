@@ -23,7 +23,7 @@ pub mod webhooks;
 mod world;
 
 pub use agent::{Config, run};
-pub use dropmate_outbound::Args as WayOut;
+pub use dropmate_outbound::OutboundArgs as WayOut;
 pub use metrics::Metrics;
 pub use vault::ControlPlane;
 

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use dropmate_api::{
     Clock, Depot, Driver, Member, Webhook,
-    events::cloud::CloudEvent,
+    events::{NOTIFIED, UPDATED, cloud::CloudEvent},
     notification::{
         Audience, Channel as Asked,
         facts::{Facts, Told},
@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use kube::ResourceExt;
 use serde_json::Value;
 
-pub use self::endpoint::replayable;
 use self::audience::Person;
+pub use self::endpoint::replayable;
 use crate::{
     channel::Channel,
     draft::{Birth, Content, Draft, Quota, id},
@@ -76,6 +76,10 @@ pub fn plan(event: &CloudEvent, scene: &Scene, clock: &Clock) -> Planned {
     let mut planned = Planned { drafts: endpoint::deliveries(&happened, scene, clock), stale: Vec::new() };
     let Some(order) = happened.order else { return planned };
     planned.stale = age::made_old(&happened);
+    if event.type_ == UPDATED && happened.data("reason") == Some(NOTIFIED) {
+        // We have noted that somebody was told: to tell them of that would go on for ever.
+        return planned;
+    }
     for rule in scene.rules.iter().filter(|rule| rules::matches(rule, &event.type_, order)) {
         for person in audience::of(rule, &happened, order, scene) {
             planned.drafts.push(draft(&happened, order, rule, person, scene, clock));
@@ -92,7 +96,8 @@ pub fn revision(event_id: &str) -> Option<i64> {
 impl<'a> Happened<'a> {
     fn read(event: &'a CloudEvent) -> Option<Self> {
         let (namespace, name) = event.subject.split_once('/')?;
-        let object = ["order", "driver", "webhook"].iter().find_map(|kind| event.data.get(kind).filter(|o| o.is_object()))?;
+        let object =
+            ["order", "driver", "webhook"].iter().find_map(|kind| event.data.get(kind).filter(|o| o.is_object()))?;
         Some(Self {
             event,
             namespace,

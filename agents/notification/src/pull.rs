@@ -118,12 +118,13 @@ impl Puller {
         self.cursor.send_replace(from.position);
         let after = if from.position < 0 { "latest".to_owned() } else { from.position.to_string() };
         let epoch = if from.epoch.is_empty() { String::new() } else { format!("&epoch={}", from.epoch) };
-        let path =
-            format!("/v1/internal/events?after={after}&limit={REVISIONS}&wait={}{epoch}", WAIT.as_secs());
+        let path = format!("/v1/internal/events?after={after}&limit={REVISIONS}&wait={}{epoch}", WAIT.as_secs());
         let asked_at = Instant::now();
         let answer = ask::get(&self.client, &path, WAIT).await?;
         if answer.status == StatusCode::GONE {
-            return self.begin_elsewhere(&from, serde_json::from_slice(&answer.body).map_err(AskError::Unreadable)?).await;
+            return self
+                .begin_elsewhere(&from, serde_json::from_slice(&answer.body).map_err(AskError::Unreadable)?)
+                .await;
         }
         let Page { epoch, events, next } = answer.read()?;
         if from.position >= 0 && !from.epoch.is_empty() && epoch != from.epoch {
@@ -183,7 +184,9 @@ impl Puller {
         let Elsewhere { oldest, epoch } = elsewhere;
         let other_history = epoch != from.epoch || oldest <= from.position;
         let to = if other_history {
-            tracing::warn!("the control plane's history is another than before: beginning with what happens from now on");
+            tracing::warn!(
+                "the control plane's history is another than before: beginning with what happens from now on"
+            );
             Mark { epoch: String::new(), position: -1 }
         } else {
             tracing::error!(missed = oldest - from.position, "what happened was removed before it could be told");
@@ -197,8 +200,7 @@ impl Puller {
     /// One piece of the mails.
     async fn mails(&self) -> anyhow::Result<()> {
         let from = self.store.progress(Feed::Mails).await?;
-        let path =
-            format!("/v1/internal/mails?after={}&limit={MAILS}&wait={}", from.position.max(0), WAIT.as_secs());
+        let path = format!("/v1/internal/mails?after={}&limit={MAILS}&wait={}", from.position.max(0), WAIT.as_secs());
         let asked_at = Instant::now();
         let answer = ask::get(&self.client, &path, WAIT).await?;
         let Mails { mails, next, epoch } = answer.read()?;
@@ -244,4 +246,3 @@ fn newest(stale: Vec<Stale>) -> Vec<Stale> {
     }
     by_class.into_values().collect()
 }
-

@@ -19,7 +19,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::{Instant, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     attempt::{Desk, Made},
@@ -104,15 +104,21 @@ struct Under {
 impl Pipeline {
     /// Sends until shut down, and then ends what is under way.
     pub async fn run(self, shutdown: CancellationToken) {
+        if !self.store.is_shared()
+            && let Err(error) = self.store.forget_senders().await
+        {
+            tracing::warn!(error = %error, "what was begun before waits until its sender is believed to be dead");
+        }
         let stop_beating = CancellationToken::new();
-        let beating = tokio::spawn(beat(
+        // Whoever ends us ends what says that we live.
+        let beating = AbortOnDropHandle::new(tokio::spawn(beat(
             self.store.clone(),
             self.clock.clone(),
             self.me.clone(),
             self.planned.clone(),
             self.metrics.clone(),
             stop_beating.clone(),
-        ));
+        )));
         let ledger = Ledger::start(self.store.clone(), self.me.clone());
         let desk = Desk {
             clock: self.clock.clone(),
@@ -206,13 +212,8 @@ impl Under {
     ) {
         let (task, made) = match done {
             Ok((task, made)) => (task, Some(made)),
-            // It panicked: its claim stays until this process ends, and is then taken over.
-            Err(error) => {
-                if error.is_panic() {
-                    tracing::error!(error = %error, "an attempt panicked");
-                }
-                (error.id(), None)
-            }
+            // Ended with the process; others take it over.
+            Err(error) => (error.id(), None),
         };
         let Some(queue) = self.queue_of.remove(&task) else { return };
         let count = if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people };
@@ -281,14 +282,7 @@ fn is_endpoint(queue: &str) -> bool {
 }
 
 /// Says that this process lives, and takes over what the dead have left.
-async fn beat(
-    store: Store,
-    clock: Clock,
-    me: String,
-    planned: Arc<Notify>,
-    metrics: Metrics,
-    stop: CancellationToken,
-) {
+async fn beat(store: Store, clock: Clock, me: String, planned: Arc<Notify>, metrics: Metrics, stop: CancellationToken) {
     let mut take_over_at = Instant::now();
     loop {
         let now = clock.system_now();

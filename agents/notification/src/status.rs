@@ -316,7 +316,8 @@ impl Teller {
             "status": after,
         });
         let webhooks: Api<Webhook> = Api::namespaced(self.client.clone(), &namespace);
-        let written = call(webhooks.patch_status(&name, &PatchParams::apply(AGENT).force(), &Patch::Apply(&part))).await?;
+        let written =
+            call(webhooks.patch_status(&name, &PatchParams::apply(AGENT).force(), &Patch::Apply(&part))).await?;
         if let Some(why) = after.disabled_reason.filter(|_| before.disabled_at.is_none()) {
             let about = ObjectReference { resource_version: written.resource_version(), ..written.object_ref(&()) };
             self.recorder.record(about, Tone::Warning, "Disabled", &format!("Nothing is sent any more: {why}"));
@@ -408,7 +409,10 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(told.status, ConditionStatus::True);
-        assert_eq!((told.reason.as_str(), told.message.as_str()), ("OrderOutForDelivery", "order.out_for_delivery by email"));
+        assert_eq!(
+            (told.reason.as_str(), told.message.as_str()),
+            ("OrderOutForDelivery", "order.out_for_delivery by email")
+        );
     }
 
     #[test]

@@ -57,8 +57,6 @@ pub(crate) struct UpArgs {
     business: BusinessArgs,
     #[command(flatten)]
     channels: dropmate_notification::providers::Flags,
-    #[command(flatten)]
-    way_out: dropmate_notification::WayOut,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -119,7 +117,9 @@ fn agents(text: &str) -> Result<Agents, String> {
                     "tracking" => agents.tracking = true,
                     "notification" => agents.notification = true,
                     _ => {
-                        return Err(format!("there is no agent {name:?}; there are dispatch, tracking and notification"));
+                        return Err(format!(
+                            "there is no agent {name:?}; there are dispatch, tracking and notification"
+                        ));
                     }
                 }
             }
@@ -146,7 +146,8 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
 
 /// Runs until a signal, or until as many orders were delivered as asked for.
 pub(crate) async fn run(args: UpArgs) -> Outcome {
-    let UpArgs { server, business, channels, way_out } = args;
+    let UpArgs { server, business, channels } = args;
+    let way_out = server.way_out.clone();
     let public_url = server.public_url.clone().filter(|url| !url.is_empty());
     let simulate = business.demo || business.simulate_drivers;
     log(business.log_level.as_deref(), business.demo);

@@ -9,7 +9,7 @@ use crate::{Guard, Trust, TrustError};
 /// Flags of whoever calls addresses that others have named.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Way out")]
-pub struct Args {
+pub struct OutboundArgs {
     /// Private networks or addresses that may be called although others name them: webhooks, mail servers and SMS services of
     /// businesses, keys of an issuer
     #[arg(long, env = "DROPMATE_ALLOW_OUTBOUND", value_name = "CIDR", value_delimiter = ',')]
@@ -25,7 +25,7 @@ pub struct Args {
 #[error("--allow-outbound: {0:?} is neither a network like 10.0.0.0/8 nor an address")]
 pub struct NotANetwork(String);
 
-impl Args {
+impl OutboundArgs {
     /// Who may be called.
     pub fn guard(&self) -> Result<Guard, NotANetwork> {
         // An empty environment variable gives one empty name.
@@ -61,7 +61,7 @@ mod tests {
         }
         let guard = |nets: &[&str]| {
             let allow_outbound = nets.iter().map(|net| (*net).to_owned()).collect();
-            Args { allow_outbound, outbound_ca: None }.guard()
+            OutboundArgs { allow_outbound, outbound_ca: None }.guard()
         };
         assert!(guard(&[""]).is_ok_and(|guard| !guard.permits("10.0.0.1".parse().unwrap())));
         assert!(guard(&["10.0.0.0/8", " ::1"]).is_ok_and(|guard| guard.permits("10.0.0.1".parse().unwrap())));

@@ -12,7 +12,7 @@ mod lookup;
 mod ranges;
 mod trust;
 
-pub use args::{Args, NotANetwork};
+pub use args::{NotANetwork, OutboundArgs};
 pub use client::{Answer, Call, CallError, Client, ClientError, Limits, UrlError, checked};
 pub use guard::{Denied, Guard, Refusal};
 pub use lookup::{Found, Lookup, Lookups, Resolver};

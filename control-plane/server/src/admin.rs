@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me, pins,
-    proofs, state::AppState, stream, track,
+    agents, archive, asyncapi, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me,
+    notifications, pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -56,6 +56,7 @@ pub(crate) fn well_known(state: AppState) -> Router {
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
+        .route("/asyncapi.json", get(asyncapi::get))
         .route("/clock", get(clock))
         .route("/me", get(me::me))
         .route("/me/availability", put(me::set_availability))
@@ -108,6 +109,15 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/archive/{resource}/{name}", get(archive::get))
         .route("/namespaces/{namespace}/orders/{name}/timeline", get(agents::timeline))
         .route("/namespaces/{namespace}/drivers/{name}/positions", get(agents::positions))
+        .route("/namespaces/{namespace}/orders/{name}/notifications", get(notifications::of_order))
+        .route("/namespaces/{namespace}/notifications", get(notifications::list))
+        .route("/namespaces/{namespace}/notifications/preview", post(notifications::preview))
+        .route("/namespaces/{namespace}/notifications/retry", post(notifications::retry_dead))
+        .route("/namespaces/{namespace}/notifications/{id}", get(notifications::show))
+        .route("/namespaces/{namespace}/notifications/{id}/retry", post(notifications::retry))
+        .route("/namespaces/{namespace}/webhooks/{name}/enable", post(notifications::enable))
+        .route("/namespaces/{namespace}/webhooks/{name}/replay", post(notifications::replay))
+        .route("/namespaces/{namespace}/webhooks/{name}/test", post(notifications::test))
         .route("/namespaces/{namespace}/history/{resource}/{name}", get(history::of_namespaced))
         .route("/history/{resource}/{name}", get(history::of_cluster))
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))

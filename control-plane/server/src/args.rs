@@ -97,7 +97,7 @@ pub struct Args {
     pub oidc: OidcArgs,
 
     #[command(flatten)]
-    pub way_out: dropmate_outbound::Args,
+    pub way_out: dropmate_outbound::OutboundArgs,
 
     #[command(flatten)]
     pub proofs: ProofArgs,
@@ -408,7 +408,7 @@ pub struct Config {
     pub(crate) token_auth_file: Option<PathBuf>,
     pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) oidc: Option<OidcConfig>,
-    pub(crate) way_out: dropmate_outbound::Args,
+    pub(crate) way_out: dropmate_outbound::OutboundArgs,
     pub(crate) proofs: ProofStoreConfig,
     pub(crate) rates: Allowed,
     /// `None`: hints stay in this process.

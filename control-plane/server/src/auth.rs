@@ -9,6 +9,7 @@ mod door;
 mod fields;
 mod invitation;
 mod mails;
+mod pages;
 mod pairing;
 mod users;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     fields::Fields,
     invitation::invite,
     mails::after as mails_after,
+    pages::{ROOTS as PAGES, routes as pages},
     pairing::{end as unpair, make as make_pairing, pair},
     users::{disable, enable, end_sessions, list, remove_totp_of, reset_link, verify},
 };

@@ -30,7 +30,7 @@ use axum::{
 use dropmate_api::{Driver, Order, order::binding::bound_driver};
 use dropmate_ingest::LinkedOrder;
 use dropmate_live::Live;
-use dropmate_store::{At, Key, Revision, Store};
+use dropmate_store::{At, Key, Object, Revision, Store};
 use http::{
     HeaderName, HeaderValue,
     header::{CACHE_CONTROL, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS},
@@ -42,7 +42,7 @@ use self::{gate::Gate, metrics::Metrics, turns::Turns, view::View};
 pub(crate) use self::{
     links::{make as make_link, revoke as revoke_links},
     notify::set as set_notifications,
-    page::routes as pages,
+    page::{files_version, routes as pages},
     rate::{list as ratings, rate},
     reveal::reveal,
     stream::{follow_revocations, open as open_stream},
@@ -55,6 +55,8 @@ use crate::{
     state::AppState,
 };
 
+const ORDERS: &str = "orders.dropmate.dev";
+const DRIVERS: &str = "drivers.dropmate.dev";
 /// Under this stands what the task API tells customers.
 const API: &str = "/v1/track/";
 /// Under this stands the page.
@@ -177,22 +179,21 @@ async fn look_up(state: &AppState, hash: [u8; 32]) -> Result<Option<Found>> {
             None => return Ok(None),
         },
     };
-    let Some((order, revision)) = read(state, &link, At::Latest).await? else { return Ok(None) };
+    let Some(held) = held(state, &link, At::Latest).await? else { return Ok(None) };
+    let order: Order = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
+    let revision = held.revision;
     let good = links::is_good(&order, state.clock.business_now());
     Ok(good.then_some(Found { hash, link, order, revision }))
 }
 
-/// The order that is meant, with its revision, if it is there.
-async fn read(state: &AppState, link: &LinkedOrder, at: At) -> Result<Option<(Order, Revision)>> {
-    let key = Key {
-        resource: "orders.dropmate.dev".to_owned(),
-        namespace: link.namespace.clone(),
-        name: link.order_name.clone(),
-    };
-    let (held, _) = state.store.get(&key, at).await?;
-    let Some(held) = held.filter(|held| held.uid == link.order_uid) else { return Ok(None) };
-    let order = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
-    Ok(Some((order, held.revision)))
+/// The order that is meant, as it is stored, if it is there.
+async fn held(state: &AppState, link: &LinkedOrder, at: At) -> Result<Option<Arc<Object>>> {
+    let (held, _) = state.store.get(&key_of(ORDERS, &link.namespace, &link.order_name), at).await?;
+    Ok(held.filter(|held| held.uid == link.order_uid))
+}
+
+fn key_of(resource: &str, namespace: &str, name: &str) -> Key {
+    Key { resource: resource.to_owned(), namespace: namespace.to_owned(), name: name.to_owned() }
 }
 
 /// What the customer of a link sees at this moment.
@@ -202,11 +203,12 @@ async fn look(state: &AppState, found: &Found) -> Result<View> {
     for _ in 0..LOOKS_MAX {
         let seen = look_at(state, &found.link, order.as_ref().unwrap_or(&found.order)).await?;
         // The position was read after the order: if the order has changed meanwhile, it may be one that nobody is to see.
-        match read(state, &found.link, At::Any).await? {
-            Some((_, now)) if now == revision => return Ok(seen),
-            Some((newer, now)) => (order, revision) = (Some(newer), now),
-            None => return Err(no_such_link()),
+        let now = held(state, &found.link, At::Any).await?.ok_or_else(no_such_link)?;
+        if now.revision == revision {
+            return Ok(seen);
         }
+        order = Some(serde_json::from_str(&now.body).map_err(ApiError::internal)?);
+        revision = now.revision;
     }
     // It changes faster than it can be looked at: without a position, nothing can be wrong.
     let mut seen = look_at(state, &found.link, order.as_ref().unwrap_or(&found.order)).await?;
@@ -229,8 +231,7 @@ async fn look_at(state: &AppState, link: &LinkedOrder, order: &Order) -> Result<
     let mut others = Vec::with_capacity(round.open.len());
     let mut left = round.left;
     for other in round.open.iter().filter(|other| **other != link.order_name) {
-        let key = Key { resource: "orders.dropmate.dev".to_owned(), namespace: namespace.clone(), name: other.clone() };
-        let (held, _) = state.store.get(&key, At::Any).await?;
+        let (held, _) = state.store.get(&key_of(ORDERS, namespace, other), At::Any).await?;
         let Some(held) = held else { continue };
         let other: Order = serde_json::from_str(&held.body).map_err(ApiError::internal)?;
         let Some(status) = &other.status else { continue };
@@ -241,8 +242,7 @@ async fn look_at(state: &AppState, link: &LinkedOrder, order: &Order) -> Result<
             others.push(other);
         }
     }
-    let key = Key { resource: "drivers.dropmate.dev".to_owned(), namespace: namespace.clone(), name: name.to_owned() };
-    let (driver, _) = state.store.get(&key, At::Any).await?;
+    let (driver, _) = state.store.get(&key_of(DRIVERS, namespace, name), At::Any).await?;
     let driver: Option<Driver> =
         driver.map(|held| serde_json::from_str(&held.body)).transpose().map_err(ApiError::internal)?;
     let position = position.as_deref();

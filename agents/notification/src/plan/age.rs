@@ -27,10 +27,7 @@ const ENDS: [&str; 8] = [
 /// supersedes what was said before.
 const OLD_BY: [(&str, &[&str]); 6] = [
     ("order.offered", &["order.offered", "order.offer_declined", "order.offer_expired", "order.assigned"]),
-    (
-        "order.assigned",
-        &["order.assigned", "order.unassigned", "order.out_for_delivery", "order.arriving"],
-    ),
+    ("order.assigned", &["order.assigned", "order.unassigned", "order.out_for_delivery", "order.arriving"]),
     ("order.out_for_delivery", &["order.out_for_delivery", "order.unassigned", "order.arriving"]),
     ("order.arriving", &["order.arriving", "order.unassigned"]),
     ("order.delayed", &["order.delayed"]),

@@ -56,8 +56,8 @@ pub(super) fn of(rule: &Effective, happened: &Happened<'_>, order: &Value, scene
         Audience::Manager => {
             let managers = scene.members.iter().filter(|member| member.spec.role == MemberRole::Manager);
             // An address that nobody has confirmed may be anybody's.
-            let accepted = managers
-                .filter(|member| member.status.as_ref().is_some_and(|status| status.accepted_at.is_some()));
+            let accepted =
+                managers.filter(|member| member.status.as_ref().is_some_and(|status| status.accepted_at.is_some()));
             let reached = accepted.map(|member| Contact { email: Some(&member.spec.user), ..Contact::default() });
             reached.take(MANAGERS_MAX).collect()
         }

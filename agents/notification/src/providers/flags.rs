@@ -14,7 +14,7 @@ use super::{
 /// Where SMS go unless told otherwise.
 pub(super) const TWILIO: &str = "https://api.twilio.com";
 
-/// Flags of the channels. Beside them stand those of the way out (`dropmate_outbound::Args`) and `--public-url`, which a
+/// Flags of the channels. Beside them stand those of the way out (`dropmate_outbound::OutboundArgs`) and `--public-url`, which a
 /// program may have already.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Channels")]

@@ -217,7 +217,14 @@ impl Store {
             .await?;
             Ok(Some((view, said, tried)))
         })?;
-        Ok(found.map(|(view, (subject, text, html, payload), tried)| Full { view, subject, text, html, payload, tried }))
+        Ok(found.map(|(view, (subject, text, html, payload), tried)| Full {
+            view,
+            subject,
+            text,
+            html,
+            payload,
+            tried,
+        }))
     }
 
     /// Sends a message again that was given up. Whether it was.

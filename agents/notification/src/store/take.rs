@@ -234,7 +234,6 @@ pub(super) fn after(at: i64, wait: Duration) -> i64 {
 
 /// Places for so many messages; what every new one starts with stands as it is.
 fn values(rows: usize) -> String {
-    let rows: Vec<String> =
-        (0..rows).map(|row| format!("({}, 0, 0, '')", list(row * COLUMNS + 1, COLUMNS))).collect();
+    let rows: Vec<String> = (0..rows).map(|row| format!("({}, 0, 0, '')", list(row * COLUMNS + 1, COLUMNS))).collect();
     rows.join(", ")
 }

@@ -44,8 +44,14 @@ impl Store {
                  (SELECT order_uid, class FROM staleness WHERE at < $1 LIMIT $2)",
                 before(STALENESS_KEPT),
             ),
-            ("DELETE FROM quotas WHERE key IN (SELECT key FROM quotas WHERE next_at < $1 LIMIT $2)", now.as_microsecond()),
-            ("DELETE FROM senders WHERE name IN (SELECT name FROM senders WHERE alive_until < $1 LIMIT $2)", before(SignedDuration::from_hours(1))),
+            (
+                "DELETE FROM quotas WHERE key IN (SELECT key FROM quotas WHERE next_at < $1 LIMIT $2)",
+                now.as_microsecond(),
+            ),
+            (
+                "DELETE FROM senders WHERE name IN (SELECT name FROM senders WHERE alive_until < $1 LIMIT $2)",
+                before(SignedDuration::from_hours(1)),
+            ),
         ] {
             loop {
                 let changed: u64 = writing!(self.db(), connection => {

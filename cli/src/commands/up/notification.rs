@@ -58,10 +58,7 @@ impl Notification {
     }
 
     /// Runs until shut down.
-    pub(super) fn run(
-        self,
-        shutdown: CancellationToken,
-    ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
+    pub(super) fn run(self, shutdown: CancellationToken) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         dropmate_notification::run(self.client, self.config, shutdown)
     }
 }

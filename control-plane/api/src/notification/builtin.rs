@@ -270,3 +270,6 @@ fn layout(letter: &Letter<'_>) -> Result<Rendered, RenderError> {
         ..Rendered::default()
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ use super::{
 pub(crate) use check::audiences;
 pub use check::check;
 pub(crate) use engine::{Escape, context};
+#[cfg(test)]
+pub(crate) use sms::is_small;
 pub use sms::segments;
 
 /// Stands for the recipient's link, or for that of a mail of identity, until the message is sent.

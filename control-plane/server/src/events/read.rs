@@ -30,6 +30,11 @@ static TOLD: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {
 static RESOURCES: LazyLock<BTreeSet<String>> =
     LazyLock::new(|| TOLD.iter().map(|(storage, _)| (*storage).to_owned()).collect());
 
+/// Where the objects are stored that events are about.
+pub(super) fn resources() -> &'static BTreeSet<String> {
+    &RESOURCES
+}
+
 /// A piece of what happened.
 #[derive(Debug, Default)]
 pub(super) struct Page {
@@ -48,7 +53,7 @@ pub(super) async fn after(
     after: Revision,
     limit: usize,
 ) -> std::result::Result<Page, ReadError> {
-    let piece = store.log(&RESOURCES, after, limit).await?;
+    let piece = store.log(resources(), after, limit).await?;
     Ok(page(clock, epoch, &piece))
 }
 
@@ -93,7 +98,7 @@ pub(super) async fn history(store: &Store) -> Result<(String, Revision)> {
 /// The oldest revision after which everything that happened can still be told.
 pub(super) async fn oldest(store: &Store) -> std::result::Result<Revision, ReadError> {
     let mut oldest = 0;
-    for resource in &*RESOURCES {
+    for resource in resources() {
         oldest = oldest.max(store.floor(resource).await?);
     }
     Ok(oldest)

@@ -5,6 +5,7 @@ use http::Method;
 
 use super::phone;
 use crate::{
+    auth,
     caller::{Admission, Caller},
     error::ApiError,
     request_info::ResourceInfo,
@@ -89,7 +90,9 @@ impl Asked {
         let watch = customers || info.as_ref().is_some_and(|info| info.verb == "watch");
         let stream = customers || path == stream::PATH;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
-        let public = told || track::is_public(path) || (DOORS.contains(&path) && *request.method() == Method::POST);
+        let page = auth::PAGES.iter().any(|root| path.starts_with(root));
+        let public =
+            told || page || track::is_public(path) || (DOORS.contains(&path) && *request.method() == Method::POST);
         let upload = path == UPLOAD && *request.method() == Method::POST;
         Self { info, route, surface, watch, stream, public, phone, upload }
     }

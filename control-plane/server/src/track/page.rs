@@ -31,11 +31,8 @@ use super::{
     words::{Words, fill, words},
 };
 use crate::{
-    body,
     error::{ApiError, Result},
-    gateway::SMALL_BODY_MAX,
-    ingest, pins,
-    request_info::decode,
+    form_body, ingest, pins,
     resources::namespace_key,
     state::AppState,
 };
@@ -63,6 +60,11 @@ static VERSION: LazyLock<String> = LazyLock::new(|| {
     version.truncate(VERSION_CHARS);
     version
 });
+
+/// What the page's files are asked for with.
+pub(crate) fn files_version() -> &'static str {
+    &VERSION
+}
 
 /// The page around its changing part.
 #[derive(Template)]
@@ -238,9 +240,9 @@ async fn rated(
     let accepted = languages(&headers);
     let answer = async {
         let found = find(&state, network(address), &token).await?;
-        let form = form(&headers, &body)?;
-        let stars = field(&form, "stars").and_then(|stars| stars.parse().ok()).unwrap_or(0);
-        let comment = field(&form, "comment").unwrap_or_default();
+        let form = form_body::read(&headers, &body)?;
+        let stars = form_body::field(&form, "stars").and_then(|stars| stars.parse().ok()).unwrap_or(0);
+        let comment = form_body::field(&form, "comment").unwrap_or_default();
         let said = words(found.order.spec.recipient.locale.as_deref(), accepted);
         match rate::keep(&state, &found, stars, comment).await {
             // Said before, or too early: the page shows how it is.
@@ -268,8 +270,8 @@ async fn notified(
     let accepted = languages(&headers);
     let answer = async {
         let found = find(&state, network(address), &token).await?;
-        let form = form(&headers, &body)?;
-        let enabled = field(&form, "enabled").is_some_and(|enabled| enabled == "true");
+        let form = form_body::read(&headers, &body)?;
+        let enabled = form_body::field(&form, "enabled").is_some_and(|enabled| enabled == "true");
         notify::write(&state, &found.link, enabled).await?;
         Ok(back(&token))
     };
@@ -280,26 +282,6 @@ async fn notified(
 fn back(token: &str) -> Response {
     let place = HeaderValue::try_from(format!("/t/{token}")).unwrap_or(HeaderValue::from_static("/"));
     private((StatusCode::SEE_OTHER, [(LOCATION, place)]).into_response())
-}
-
-type Form = Vec<(String, String)>;
-
-/// A form as browsers send it.
-fn form(headers: &HeaderMap, bytes: &Bytes) -> Result<Form> {
-    if bytes.len() > SMALL_BODY_MAX {
-        return Err(ApiError::too_large(SMALL_BODY_MAX));
-    }
-    if body::media_type(headers) != "application/x-www-form-urlencoded" {
-        return Err(ApiError::unsupported_media_type(&["application/x-www-form-urlencoded"]));
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| ApiError::bad_request("the form is no text"))?;
-    let decoded = |part: &str| decode(&part.replace('+', " "));
-    let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    Ok(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (decoded(k), decoded(v))).collect())
-}
-
-fn field(form: &Form, name: &str) -> Option<String> {
-    form.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
 }
 
 /// The whole page.

@@ -118,12 +118,6 @@ impl Shop {
         }]);
     }
 
-    /// Unbinds an order from whoever has it.
-    pub(crate) async fn unbind(&self, name: &str) {
-        let path = at("acme", &format!("orders/{name}/binding"));
-        self.of_acme("manager").delete(&path, &json!({"reason": "off duty"})).await.ok();
-    }
-
     /// Takes the orders that the shop begins with out of the way.
     pub(crate) async fn only(&self) {
         for name in ["sams", "kims"] {

@@ -173,3 +173,54 @@ async fn mails_about_accounts_are_queued_in_order_and_their_links_work_once() {
     let accept = json!({"token": token(&invitation["link"]), "password": password, "name": "Vi"});
     assert_eq!(post("/v1/auth/invitations/accept", accept).await, 200);
 }
+
+/// The form that a page has, sent as browsers do.
+async fn send(shop: &Shop, path: &str, form: &str) -> (u16, String) {
+    let request =
+        shop.server.http.post(shop.server.url(path)).header("content-type", "application/x-www-form-urlencoded");
+    let answer = request.body(form.to_owned()).send().await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_pages_behind_mailed_links_do_what_they_say_and_only_when_their_form_is_sent() {
+    let shop = Shop::open_with(&["--open-registration"]).await;
+    let registration = json!({"email": "ada@example.com", "password": "nine green vans in the rain", "name": "Ada"});
+    let url = shop.server.url("/v1/auth/register");
+    shop.server.http.post(url).json(&registration).send().await.unwrap();
+    shop.operator.post("/v1/namespaces/acme/members/viewer/invitation", &json!({})).await.ok();
+    shop.operator.post("/v1/users/ada@example.com/reset", &json!({})).await.ok();
+    let mails = shop.operator.as_user(NOTIFICATION).get("/v1/internal/mails").await.ok()["mails"].clone();
+    let mut paths = Vec::new();
+    for mail in mails.as_array().unwrap() {
+        let link = reveal(&shop, &json!({"mail": mail["id"]})).await.ok();
+        paths.push(text(&link["link"]).strip_prefix(&shop.server.url("")).unwrap().to_owned());
+    }
+    let [verification, invitation, reset] = &paths[..] else { panic!("{paths:?}") };
+    for path in &paths {
+        for _ in 0..2 {
+            let answer = shop.stranger(path).await;
+            assert_eq!(
+                (answer.status().as_u16(), answer.headers()["cache-control"].to_str().unwrap()),
+                (200, "no-store")
+            );
+            let page = answer.text().await.unwrap();
+            assert!(page.contains("<form method=\"post\">") && !page.contains("<script"), "{page}");
+        }
+    }
+    let (code, page) = send(&shop, verification, "").await;
+    assert!(code == 200 && page.contains("Your address is confirmed."), "{code} {page}");
+    let (code, page) = send(&shop, verification, "").await;
+    assert!(code == 410 && page.contains("not good any more"), "{code} {page}");
+    let (code, page) = send(&shop, reset, "password=short").await;
+    assert!(code == 422 && page.contains("password must have"), "{code} {page}");
+    assert_eq!(send(&shop, reset, "password=seven+quiet+trams+at+dawn").await.0, 200);
+    let login = json!({"email": "ada@example.com", "password": "seven quiet trams at dawn"});
+    let answer = shop.server.http.post(shop.server.url("/v1/auth/login")).json(&login).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let form = "name=%3Cb%3EVi&password=four+old+trees+by+a+lake&totp=";
+    assert_eq!(send(&shop, invitation, form).await.0, 200);
+    let member = shop.operator.get(&at("acme", "members/viewer")).await.ok();
+    assert!(member["status"]["acceptedAt"].is_string(), "{member}");
+    assert_eq!(send(&shop, invitation, form).await.0, 410);
+}
