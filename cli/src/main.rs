@@ -61,6 +61,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Uncordon(args) => args.run(&connection).await,
         Command::Drain(args) => args.run(&connection).await,
         Command::Driver(args) => commands::driver::run(&connection, args).await,
+        Command::Link(args) => commands::link::run(&connection, args).await,
         Command::Login(args) => commands::login::login(&connection, args).await,
         Command::Logout(args) => commands::login::logout(&connection, args).await,
         Command::Whoami(args) => commands::whoami::run(&connection, args).await,

@@ -1,11 +1,18 @@
-//! The notification agent: its channels against real servers, its pipeline, its storage, and the agent against the real API.
+//! The notification agent: its channels against real servers, its storage on both databases, its pipeline with providers
+//! that fail in every way, its planning, and the agent against the real API.
 
 #[cfg(test)]
 mod it {
+    mod agent;
+    mod kept;
     mod mail;
+    mod pipeline;
+    mod plans;
     mod requests;
     mod services;
     mod shop;
     mod sms;
+    mod storage;
+    mod town;
     mod webhooks;
 }

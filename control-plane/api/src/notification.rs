@@ -1,4 +1,19 @@
 //! `NotificationPolicy`: who hears of what in a business, over which channel and in which words.
+//!
+//! Beside the kind stands all that is decided about messages without sending any: which rules count ([`rules`]), of which
+//! orders ([`condition`]), when ([`quiet`]) and in which words ([`template`], [`builtin`]).
+
+pub(crate) mod address;
+pub mod builtin;
+pub mod condition;
+pub mod facts;
+pub mod known;
+mod local;
+pub mod quiet;
+pub mod rules;
+pub mod sample;
+pub mod template;
+mod validate;
 
 use std::collections::BTreeMap;
 
@@ -394,6 +409,10 @@ pub struct NotificationPolicyStrategy;
 impl Strategy for NotificationPolicyStrategy {
     fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         let mut causes = Vec::new();
+        // What has a wrong type is told by the schema; the rest can be looked at once it is right.
+        if let Some(spec) = new.get("spec").and_then(|spec| NotificationPolicySpec::deserialize(spec).ok()) {
+            causes = validate::check(&spec);
+        }
         cross::readable::<NotificationPolicy>(&mut causes, new, "notificationpolicies");
         causes
     }

@@ -6,7 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{common::Condition, cross, registry::Strategy, validation::Cause};
+use crate::{
+    common::Condition,
+    cross,
+    notification::{address, known},
+    registry::Strategy,
+    validation::Cause,
+};
 
 /// Where events are sent to.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,7 +74,56 @@ pub struct WebhookStrategy;
 impl Strategy for WebhookStrategy {
     fn validate(&self, new: &Value, _old: Option<&Value>) -> Vec<Cause> {
         let mut causes = Vec::new();
+        let text = |path: &str| cross::at(new, path).and_then(Value::as_str);
+        if let Some(Err(detail)) = text("spec.url").map(address::url) {
+            cross::invalid(&mut causes, "spec.url", &new["spec"]["url"], &detail);
+        }
+        let events = cross::at(new, "spec.events").and_then(|events| Vec::<String>::deserialize(events).ok());
+        known::check(&mut causes, "spec.events", &events.unwrap_or_default(), known::of_webhooks());
+        if let Some(name) = text("spec.secretName") {
+            address::secret(&mut causes, "spec.secretName", name);
+        }
         cross::readable::<Webhook>(&mut causes, new, "webhooks");
         causes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn causes(spec: &Value) -> Vec<Cause> {
+        WebhookStrategy.validate(&json!({"spec": spec}), None)
+    }
+
+    #[test]
+    fn a_webhook_that_can_be_served_is_taken() {
+        for events in [
+            json!([]),
+            json!(["order.delivered", "driver.silent"]),
+            json!(["order.*", "notification.failed"]),
+            json!(["*"]),
+        ] {
+            let spec =
+                json!({"url": "https://shop.example/hooks?from=dropmate", "events": events, "secretName": "hook-key"});
+            assert_eq!(causes(&spec), [], "{events}");
+        }
+    }
+
+    #[rstest]
+    #[case(json!({"url": "shop.example/hooks", "secretName": "s"}), "spec.url", "https://")]
+    #[case(json!({"url": "https://user:pw@shop.example", "secretName": "s"}), "spec.url", "secret")]
+    #[case(json!({"url": "https://shop.example", "secretName": "S p"}), "spec.secretName", "lower case")]
+    #[case(json!({"url": "https://shop.example", "secretName": "s", "events": ["order.deliverd"]}), "spec.events[0]", "order.delivered")]
+    #[case(json!({"url": "https://shop.example", "secretName": "s", "events": ["*", "*"]}), "spec.events[1]", "Duplicate")]
+    #[case(json!({"url": "https://shop.example", "secretName": "s", "events": ["driver.location"]}), "spec.events[0]", "/v1/stream")]
+    #[case(json!({"url": "https://shop.example", "secretName": "s", "events": ["ord*"]}), "spec.events[0]", "order.*")]
+    fn what_can_never_be_served_is_named_with_the_way_out(#[case] spec: Value, #[case] field: &str, #[case] way: &str) {
+        let causes = causes(&spec);
+        assert_eq!(causes.iter().map(|cause| cause.field.as_str()).collect::<Vec<_>>(), [field]);
+        assert!(causes[0].message.contains(way), "{}", causes[0].message);
     }
 }

@@ -22,7 +22,7 @@ use dropmate_api::{
     roles::{Own, Sight},
 };
 use dropmate_store::{At, Key, Object, Scope};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode, header::CONTENT_TYPE};
 use http_body_util::{BodyExt, Limited};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -60,6 +60,9 @@ const ADDRESS: &str = "/metadata/annotations/dropmate.dev~1address";
 /// The tracking agent, as its Lease is called.
 const TRACKING: &str = "tracking";
 
+/// The notification agent likewise.
+pub(crate) const NOTIFICATION: &str = "notification";
+
 /// How agents are reached. Clones know the same.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agents {
@@ -87,7 +90,6 @@ impl Agents {
             return Ok(client);
         }
         let client = reqwest::Client::builder()
-            .timeout(ANSWER_WITHIN)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
@@ -180,7 +182,7 @@ pub(crate) async fn positions(
     answer.await.unwrap_or_else(|error| refused(&error, Surface::Tasks))
 }
 
-fn kind(resource: &str) -> Result<&'static Kind> {
+pub(crate) fn kind(resource: &str) -> Result<&'static Kind> {
     history::named(resource).ok_or_else(ApiError::no_such_path)
 }
 
@@ -192,7 +194,7 @@ fn moment(field: &str, value: Option<&str>) -> Result<Option<Timestamp>> {
 }
 
 /// The object, if it is there for the caller.
-async fn seen(
+pub(crate) async fn seen(
     state: &AppState,
     admission: &Admission,
     kind: &Kind,
@@ -208,7 +210,7 @@ async fn seen(
 }
 
 /// A finished order that has left memory, for who sees everything there.
-async fn archived(
+pub(crate) async fn archived(
     state: &AppState,
     admission: &Admission,
     kind: &Kind,
@@ -227,41 +229,81 @@ async fn archived(
 }
 
 /// What the agent answers, as JSON.
-async fn ask(state: &AppState, agent: &'static str, path: &str) -> Result<Value> {
+pub(crate) async fn ask(state: &AppState, agent: &'static str, path: &str) -> Result<Value> {
+    let (code, body) = forward(state, agent, &Errand::get(path)).await?;
+    if code != StatusCode::OK {
+        return Err(away(agent, &format!("status {code}")));
+    }
+    serde_json::from_slice(&body).map_err(|_| away(agent, "no JSON"))
+}
+
+/// What an agent is asked to tell or to do.
+#[derive(Clone, Debug)]
+pub(crate) struct Errand {
+    method: Method,
+    path: String,
+    body: Option<Value>,
+    within: Duration,
+}
+
+impl Errand {
+    /// To tell something.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), body: None, within: ANSWER_WITHIN }
+    }
+
+    /// To do something, in that time.
+    pub(crate) fn post(path: impl Into<String>, body: Value, within: Duration) -> Self {
+        Self { method: Method::POST, path: path.into(), body: Some(body), within }
+    }
+}
+
+/// Sends the agent on the errand; its answer as it is. 503 if it is away.
+pub(crate) async fn forward(state: &AppState, agent: &'static str, errand: &Errand) -> Result<(StatusCode, Bytes)> {
     let answered = if let Some(routes) = state.agents.attached(agent) {
-        timeout(ANSWER_WITHIN, ask_here(routes, path)).await
+        timeout(errand.within, ask_here(routes, errand)).await
     } else {
         let address = address(state, agent).await?;
         let url = if address.contains("://") { address } else { format!("http://{address}") };
-        let url = format!("{}{path}", url.trim_end_matches('/'));
-        timeout(ANSWER_WITHIN, ask_there(state.agents.client()?, &url)).await
+        let url = format!("{}{}", url.trim_end_matches('/'), errand.path);
+        timeout(errand.within, ask_there(state.agents.client()?, &url, errand)).await
     };
-    let away = |why: &str| {
-        tracing::warn!(agent, why, "an agent that was asked did not answer");
-        ApiError::unavailable(format!("the {agent} agent does not answer; try again later")).retry_after(5)
-    };
-    let (code, body) = match answered {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return Err(away(&error)),
-        Err(_) => return Err(away("no answer in time")),
-    };
-    if code != StatusCode::OK {
-        return Err(away(&format!("status {code}")));
+    match answered {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(away(agent, &error)),
+        Err(_) => Err(away(agent, "no answer in time")),
     }
-    serde_json::from_slice(&body).map_err(|_| away("no JSON"))
 }
 
-async fn ask_here(routes: Router, path: &str) -> std::result::Result<(StatusCode, Bytes), String> {
-    let request = Request::get(path).body(Body::empty()).map_err(|error| error.to_string())?;
-    let Ok(answer) = routes.oneshot(request).await;
+/// 503: the agent does not answer, or not as it should.
+pub(crate) fn away(agent: &'static str, why: &str) -> ApiError {
+    tracing::warn!(agent, why, "an agent that was asked did not answer");
+    ApiError::unavailable(format!("the {agent} agent does not answer; try again later")).retry_after(5)
+}
+
+async fn ask_here(routes: Router, errand: &Errand) -> std::result::Result<(StatusCode, Bytes), String> {
+    let request = Request::builder().method(errand.method.clone()).uri(&errand.path);
+    let request = match &errand.body {
+        Some(body) => request.header(CONTENT_TYPE, "application/json").body(Body::from(body.to_string())),
+        None => request.body(Body::empty()),
+    };
+    let Ok(answer) = routes.oneshot(request.map_err(|error| error.to_string())?).await;
     let code = answer.status();
     let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await.map_err(|error| error.to_string())?;
     Ok((code, body.to_bytes()))
 }
 
-async fn ask_there(client: &reqwest::Client, url: &str) -> std::result::Result<(StatusCode, Bytes), String> {
+async fn ask_there(
+    client: &reqwest::Client,
+    url: &str,
+    errand: &Errand,
+) -> std::result::Result<(StatusCode, Bytes), String> {
     let told = |error: reqwest::Error| error.without_url().to_string();
-    let mut answer = client.get(url).send().await.map_err(told)?;
+    let mut request = client.request(errand.method.clone(), url);
+    if let Some(body) = &errand.body {
+        request = request.json(body);
+    }
+    let mut answer = request.send().await.map_err(told)?;
     let code = answer.status();
     let mut body = BytesMut::new();
     while let Some(piece) = answer.chunk().await.map_err(told)? {

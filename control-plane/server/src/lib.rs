@@ -19,9 +19,11 @@ mod discovery;
 mod document;
 mod edge;
 mod error;
+mod events;
 mod expiry;
 mod folder;
 mod form;
+mod form_body;
 mod garbage;
 mod gateway;
 mod history;
@@ -36,6 +38,7 @@ mod metrics;
 pub mod migrations;
 mod namespaces;
 mod noted;
+mod notifications;
 mod object;
 mod openapi;
 mod options;
@@ -56,6 +59,7 @@ mod table;
 mod target;
 mod tls;
 mod tokens;
+mod track;
 
 use std::{
     path::Path,
@@ -67,7 +71,7 @@ pub use args::{Args, Config};
 use axum::Router;
 pub use bootstrap::bootstrap;
 pub use caller::{Caller, ClientAddress};
-use dropmate_api::Clock;
+use dropmate_api::{Clock, events::cloud::CloudEvent};
 use dropmate_identity::Identity;
 use dropmate_ingest::Ingest;
 use dropmate_live::Live;
@@ -76,6 +80,7 @@ use dropmate_store::Store;
 pub use edge::AgentDatabase;
 use prometheus_client::registry::Registry;
 pub use tls::install_crypto_provider;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -83,6 +88,7 @@ use crate::{
     audit::Audit,
     authenticate::{Authenticator, Jwts},
     edge::Edge,
+    events::Events,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
     members::Directory,
@@ -91,6 +97,7 @@ use crate::{
     state::AppState,
     stream::{Origins, Streams},
     tokens::Tokens,
+    track::Track,
 };
 
 /// A control plane. Cheap to clone; clones share it.
@@ -175,6 +182,10 @@ impl ControlPlane {
         live.register(&mut registry);
         let streams = Streams::new(live.clone(), shutdown.clone());
         streams.register(&mut registry);
+        let events = Events::default();
+        events.register(&mut registry);
+        let track = Track::follow(&store, &live, shutdown.clone()).await;
+        track.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),
             store,
@@ -186,7 +197,9 @@ impl ControlPlane {
             authenticator,
             members,
             audit,
+            events,
             streams,
+            track,
             open_registration: false,
             clock,
             shutdown,
@@ -225,6 +238,12 @@ impl ControlPlane {
         &self.state.live
     }
 
+    /// Every domain event that this process publishes from now on. One replica publishes at a time; after another has
+    /// taken over, the last seconds may come again, under the same ids.
+    pub fn events(&self) -> broadcast::Receiver<Arc<CloudEvent>> {
+        self.state.events.listen()
+    }
+
     /// The API; authenticates by bearer token.
     pub fn router(&self) -> Router {
         self.router_for(Authentication::Bearer(self.state.authenticator.clone()))
@@ -245,6 +264,8 @@ impl ControlPlane {
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
             .merge(phone::routes())
+            .merge(track::pages(self.state.clone()))
+            .merge(auth::pages(self.state.clone()))
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
@@ -300,6 +321,8 @@ impl ControlPlane {
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         tokio::spawn(stream::forget_old_positions(self.state.clone()));
+        tokio::spawn(events::run(self.state.clone()));
+        tokio::spawn(track::follow_revocations(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

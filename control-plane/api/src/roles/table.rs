@@ -50,9 +50,12 @@ const fn agent(role: Role, lease: &'static [&'static str]) -> [Rule; 6] {
 }
 
 /// What members see of their own namespace, with what happened in it.
-const fn onlooker(role: Role) -> [Rule; 5] {
+const fn onlooker(role: Role) -> [Rule; 7] {
     [
         rule(role, OURS, EVERY_STATE, READ),
+        // What was told to customers.
+        rule(role, OURS, &["orders/notifications"], &["get"]),
+        rule(role, &[TASKS], &["notifications"], &["get", "list"]),
         rule(role, OURS, &["drivers/position"], &["get"]),
         rule(role, EVENTS, &["events"], READ),
         rule(role, CORE, &["namespaces"], &["get"]),
@@ -88,7 +91,14 @@ pub const TABLE: &[&[Rule]] = &[
         rule(Role::Manager, OURS, &["drivers/pairing"], &["create", "delete"]),
         rule(Role::Manager, OURS, &["orders/progress", "members/invitation", "incidents/resolve"], &["create"]),
         rule(Role::Manager, OURS, &["orders/pin"], &["get", "create"]),
+        // The page behind a link shows the PIN.
+        rule(Role::Manager, OURS, &["orders/tracking-links"], &["create", "delete"]),
+        rule(Role::Manager, &[TASKS], &["ratings"], READ),
         rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
+        // Previews, and what goes out once more.
+        rule(Role::Manager, &[TASKS], &["notifications"], &["create"]),
+        rule(Role::Manager, OURS, &["notifications/retry"], &["create"]),
+        rule(Role::Manager, OURS, &["webhooks/enable", "webhooks/replay", "webhooks/test"], &["create"]),
         rule(Role::Manager, CORE, &["serviceaccounts"], ALL),
         rule(Role::Manager, CORE, &["serviceaccounts/token"], &["create"]),
         rule(Role::Manager, CORE, &["serviceaccounts/tokens"], &["delete"]),
@@ -137,6 +147,7 @@ pub const TABLE: &[&[Rule]] = &[
             &["orders/status"],
             &[
                 "status.eta",
+                "status.conditions[type=Arriving]",
                 "status.conditions[type=Late]",
                 "status.conditions[type=AtRisk]",
                 "status.conditions[type=TrackingStale]",

@@ -87,14 +87,20 @@ impl Seen<'_> {
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
             | ["v1", "namespaces", _, "members", _, "invitation"]
             | ["v1", "namespaces", _, "drivers", _, "pairing"]
-            | ["v1", "namespaces", _, "orders", _, "pin"]
+            | ["v1", "namespaces", _, "orders", _, "pin" | "tracking-links"]
             | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
             | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
             // Sessions come and go all the time, and are told where they are refused.
             ["v1", "auth", "login" | "refresh" | "logout"] => false,
             ["v1", "auth", ..] | ["v1", "pair"] => !reads,
+            // Nothing is sent and nothing is read that the caller may not read anyway.
+            ["v1", "namespaces", _, "notifications", "preview"] => false,
+            // What goes out once more.
+            ["v1", "namespaces", _, "webhooks", ..] => !reads,
+            ["v1", "namespaces", _, "notifications", ..] if !reads => true,
             // The operator is no party to a delivery.
-            ["v1", "namespaces", _, "proofs" | "incidents", ..] => self.caller == OPERATOR,
+            ["v1", "namespaces", _, "proofs" | "incidents" | "notifications", ..]
+            | ["v1", "namespaces", _, "orders", _, "notifications"] => self.caller == OPERATOR,
             _ => false,
         };
         let tenant = |info: &ResourceInfo| info.namespace.as_deref().is_none_or(|name| name != SYSTEM_NAMESPACE);

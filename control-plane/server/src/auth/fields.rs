@@ -51,6 +51,21 @@ impl Fields {
         }
     }
 
+    /// A yes or no that may be there.
+    pub(crate) fn optional_truth(&mut self, name: &'static str) -> Result<Option<bool>> {
+        match self.optional(name) {
+            None => Ok(None),
+            Some(Value::Bool(truth)) => Ok(Some(truth)),
+            Some(_) => Err(ApiError::invalid_field(name, "must be true or false")),
+        }
+    }
+
+    /// Whatever it is; null is nothing.
+    pub(crate) fn optional(&mut self, name: &'static str) -> Option<Value> {
+        self.known.push(name);
+        self.left.remove(name).filter(|value| !value.is_null())
+    }
+
     /// Refuses what nobody has asked for.
     pub(crate) fn end(self) -> Result<()> {
         let Some(unknown) = self.left.keys().next() else { return Ok(()) };
