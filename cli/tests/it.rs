@@ -29,6 +29,8 @@ mod gitops;
 mod history;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/notifications.rs"]
+mod notifications;
 #[path = "it/phones.rs"]
 mod phones;
 #[path = "it/probe.rs"]
