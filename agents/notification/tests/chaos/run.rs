@@ -143,8 +143,23 @@ async fn set_up(operator: &Operator, webhook: &str) {
     operator.ask(Method::POST, &ours("webhooks"), &webhook).await;
 }
 
+/// Waits until the agents have begun: on their very first start they begin with what happens from then on.
+async fn begun(world: &World) {
+    let until = Instant::now() + Duration::from_mins(1);
+    let mut connection = PgConnection::connect(world.postgres.url()).await.unwrap();
+    loop {
+        let ask = "SELECT position FROM notification.progress WHERE feed = 'events'";
+        let position: i64 = sqlx::query(ask).fetch_one(&mut connection).await.unwrap().get(0);
+        if position >= 0 {
+            return;
+        }
+        assert!(Instant::now() < until, "the agents do not begin");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Waits until everything was taken; brings forward what waits for long, so that a run does not take an hour.
-async fn drained(world: &World, events: usize) -> Duration {
+async fn drained(world: &World, fleet: &mut Fleet, events: usize) -> Duration {
     let began = Instant::now();
     loop {
         let counts = [Side::Mail, Side::Sms, Side::Webhook].map(|side| world.ledger.count(side));
@@ -154,6 +169,7 @@ async fn drained(world: &World, events: usize) -> Duration {
         }
         assert!(began.elapsed() < DRAIN, "{counts:?} of {events} were taken, {open} wait");
         hurry(world.postgres.url()).await;
+        fleet.tend();
         sleep(Duration::from_millis(500)).await;
     }
 }
@@ -217,6 +233,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     let happened = Happened::default();
     let began = Instant::now();
     let mut fleet = Fleet::start(world.setup.clone(), AGENTS);
+    begun(&world).await;
     let load = tokio::spawn(load::run(world.operator.clone(), happened.clone(), events, sized(PER_SECOND) as f64));
     let (mut emptied, mut restarted) = (0, 0);
     // Faults come by how far the load is, so that they come at any pace.
@@ -239,8 +256,8 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     }
     load.await.unwrap();
     let loaded = began.elapsed();
-    let drain = drained(&world, events).await;
-    let (kills_done, happened) = (fleet.kills, happened.all());
+    let drain = drained(&world, &mut fleet, events).await;
+    let (kills_done, started_again, happened) = (fleet.kills, fleet.started_again, happened.all());
     fleet.end().await;
 
     let (states, in_doubt) = (states(world.postgres.url()).await, in_doubt(world.postgres.url()).await);
@@ -249,6 +266,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     println!(
         "chaos: {kills_done} agents killed -9, Redis emptied {emptied} times, the database restarted {restarted} times"
     );
+    println!("chaos: {started_again} agents could not start while the database was away, and were started again");
     for ((side, fault), count) in &faults {
         println!("chaos: {side:?} failed: {fault:?} {count} times");
     }
@@ -303,7 +321,8 @@ async fn messages_are_with_their_providers_soon() {
     const LOADED: Duration = Duration::from_secs(20);
     let events = sized(EVENTS).min(2_000);
     let world = world(1, false).await;
-    let fleet = Fleet::start(world.setup.clone(), AGENTS);
+    let mut fleet = Fleet::start(world.setup.clone(), AGENTS);
+    begun(&world).await;
     // They are there, and connected.
     load::warm(&world.operator).await;
     let until = Instant::now() + Duration::from_mins(1);
@@ -313,7 +332,7 @@ async fn messages_are_with_their_providers_soon() {
     }
     let happened = Happened::default();
     load::run(world.operator.clone(), happened.clone(), events, sized(PER_SECOND) as f64).await;
-    drained(&world, events).await;
+    drained(&world, &mut fleet, events).await;
     let happened = happened.all();
     for side in [Side::Mail, Side::Sms, Side::Webhook] {
         let arrived = world.ledger.arrived(side);
