@@ -149,7 +149,7 @@ pub fn is_told(resource: &str) -> bool {
     matches!(resource, "orders" | "drivers" | "webhooks")
 }
 
-/// All events of one revision, whole, for those who may see everything. `before` and `after` are the stored bodies;
+/// All events of one revision, whole, for those who may see everything; echoes of events are none. `before` and `after` are the stored bodies;
 /// `None`: it was not there. A deleted object's last state comes as `before`.
 pub fn of_revision(
     origin: &Origin<'_>,
@@ -174,7 +174,7 @@ pub fn of_revision(
                 let data = OrderData::of(&event, order, shown());
                 origin.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
             };
-            happened.into_iter().enumerate().map(event).collect()
+            happened.into_iter().enumerate().filter(|(_, event)| !event.echo).map(event).collect()
         }
         "drivers" => {
             let (was, is) = (before.and_then(read::<Driver>), after.and_then(read::<Driver>));
