@@ -67,6 +67,9 @@ const TAKE_OVER_EVERY: Duration = Duration::from_secs(3);
 /// How long attempts under way may take to end on shutdown; what has not ended then is taken over and in doubt.
 const DRAIN: Duration = Duration::from_secs(6);
 
+/// After a claim that failed: by then the database has carried it out, or never will.
+const LOST_AFTER: Duration = Duration::from_secs(5);
+
 /// Endpoints whose state is remembered; beyond it those that work are forgotten first.
 const REMEMBERED: usize = 10_000;
 
@@ -94,11 +97,14 @@ pub struct Pipeline {
 #[derive(Default)]
 struct Under {
     way: JoinSet<(String, Health, Option<Duration>)>,
-    queue_of: HashMap<Id, String>,
+    /// By task: the queue, and the message.
+    tasks: HashMap<Id, (String, i64)>,
     by_queue: BTreeMap<String, usize>,
     to_people: usize,
     to_endpoints: usize,
     breakers: BTreeMap<String, Breaker>,
+    /// A claim may have been made whose answer was lost: when to look for it.
+    lost_at: Option<Instant>,
 }
 
 impl Pipeline {
@@ -168,6 +174,12 @@ impl Pipeline {
     /// Begins what is due and has room; says how long nothing else will be.
     async fn send_due(&self, under: &mut Under, desk: &Desk, ledger: &Ledger) -> Result<Duration, sqlx::Error> {
         let most = if self.store.is_shared() { LOOK_SHARED } else { LOOK_ALONE };
+        if under.lost_at.is_some_and(|at| at <= Instant::now()) {
+            let under_way: Vec<i64> = under.tasks.values().map(|(_, seq)| *seq).collect();
+            let lost = self.store.put_back(&self.me, &under_way, self.clock.system_now()).await?;
+            under.lost_at = None;
+            tracing::info!(lost, "looked for claims whose answers were lost");
+        }
         let queues = self.store.queues().await?;
         let now = self.clock.system_now();
         let due: Vec<(String, usize)> = under.rooms(&queues, now);
@@ -175,7 +187,11 @@ impl Pipeline {
             return Ok(under.next_look(&queues, now, most));
         }
         let claimed_at = Instant::now();
-        let claims = self.store.claim(&due, &self.me, now).await?;
+        let claims = self.store.claim(&due, &self.me, now).await;
+        if claims.is_err() {
+            under.lost_at = Some(Instant::now() + LOST_AFTER);
+        }
+        let claims = claims?;
         self.metrics.suppressed(&claims.suppressed);
         if !claims.suppressed.is_empty() {
             self.ended.notify_one();
@@ -184,24 +200,24 @@ impl Pipeline {
         let pause = if claims.messages.is_empty() { most.min(LOOK_SHARED) } else { LOOK_SOONEST };
         for message in claims.messages {
             let (desk, ledger, ended) = (desk.clone(), ledger.clone(), self.ended.clone());
-            let queue = message.queue.clone();
+            let (queue, seq) = (message.queue.clone(), message.seq);
             let task = under.way.spawn(async move {
                 let Made { finished, health, pause } = desk.attempt(&message, claimed_at).await;
                 ledger.enter(finished).await;
                 ended.notify_one();
                 (message.queue, health, pause)
             });
-            under.begin(task.id(), queue);
+            under.begin(task.id(), queue, seq);
         }
         Ok(pause)
     }
 }
 
 impl Under {
-    fn begin(&mut self, task: Id, queue: String) {
+    fn begin(&mut self, task: Id, queue: String, seq: i64) {
         *if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people } += 1;
         *self.by_queue.entry(queue.clone()).or_default() += 1;
-        self.queue_of.insert(task, queue);
+        self.tasks.insert(task, (queue, seq));
     }
 
     fn settle(
@@ -215,7 +231,7 @@ impl Under {
             // Ended with the process; others take it over.
             Err(error) => (error.id(), None),
         };
-        let Some(queue) = self.queue_of.remove(&task) else { return };
+        let Some((queue, _)) = self.tasks.remove(&task) else { return };
         let count = if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people };
         *count = count.saturating_sub(1);
         if let Some(count) = self.by_queue.get_mut(&queue) {
