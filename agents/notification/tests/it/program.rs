@@ -112,11 +112,9 @@ async fn the_program_sends_with_the_control_planes_link_and_gives_its_lease_back
         Program(program(&flags).args(["--admin-listen", &free, "--advertise-address", &free]).spawn().unwrap());
     until(&plane, messages, |told| told["messages"].is_array()).await;
     // It begins with what happens from when it has read for the first time.
-    until(
-        &plane,
-        "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases/notification-events",
-        |lease| lease["metadata"]["annotations"]["dropmate.dev/cursor"].is_string(),
-    )
+    until(&plane, "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases/notification-events", |lease| {
+        lease["metadata"]["annotations"]["dropmate.dev/cursor"].is_string()
+    })
     .await;
     let rule = json!({"name": "placed", "events": ["order.created"], "channel": "Email", "template": "placed"});
     let policy = json!({

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    DELETED, NOT_NOTIFIED, NOTIFIED, OrderEvent, UPDATED, driver, is_about_messages, not_notified, order_events, webhook,
+    DELETED, NOT_NOTIFIED, NOTIFIED, OrderEvent, UPDATED, driver, is_about_messages, not_notified, order_events,
+    webhook,
 };
 use crate::{Clock, Driver, GROUP, Order, Phase, VERSION, Webhook, driver::Availability};
 
