@@ -49,10 +49,31 @@ struct World {
     operator: Operator,
     setup: Setup,
     _plane: tokio::process::Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// What a run that failed leaves of its programs' logs.
+const LOG_LINES: usize = 25;
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for place in (0..AGENTS).map(|place| format!("agent-{place}.log")).chain(["plane.log".to_owned()]) {
+            let log = std::fs::read_to_string(self.folder.path().join(&place)).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            println!(
+                "--- {place}, the last of {} lines\n{}",
+                lines.len(),
+                lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+            );
+        }
+    }
 }
 
 async fn world(seed: u64, faulty: bool) -> World {
+    dropmate_control_plane::install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let path = |part: &str| folder.path().join(part).to_str().unwrap().to_owned();
     let (postgres, redis) = (PostgresServer::start(&[]), RedisServer::start(&[]));
@@ -96,7 +117,7 @@ async fn world(seed: u64, faulty: bool) -> World {
     let operator = Operator::new(Path::new(&path("plane")), &url);
     set_up(&operator, &format!("http://{webhook}/hook")).await;
     let setup = Setup { folder: folder.path().to_owned(), flags: flags.to_vec() };
-    World { postgres, redis, ledger, operator, setup, _plane: plane, _folder: folder }
+    World { postgres, redis, ledger, operator, setup, _plane: plane, folder }
 }
 
 /// Every placed and every changed order is told by mail, by SMS, and to a webhook.
