@@ -18,7 +18,7 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me,
+    agents, archive, audit, auth, callbacks, events, gateway::no_such_task, history, identity, incidents, ingest, me,
     notifications, pins, proofs, state::AppState, stream, track,
 };
 
@@ -67,6 +67,7 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/internal/positions", get(ingest::after))
         .route("/internal/reveal", post(track::reveal))
         .route("/internal/secrets", get(identity::secrets::resolve))
+        .route("/callbacks/sms/{namespace}/{message}", post(callbacks::sms))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/me/proofs", post(proofs::upload))
