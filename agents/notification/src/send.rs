@@ -33,17 +33,19 @@ use crate::{
     store::{Queue, Store},
 };
 
-/// Messages with one provider at once: a mail server or an SMS API takes so many connections from one client.
+/// Messages with one provider of the operator's at once: a mail server or an SMS API takes so many connections from one
+/// client.
 const PER_PROVIDER: usize = 8;
 
-/// Messages with one endpoint at once.
+/// Messages at once with whatever one business names: an endpoint, a mail server of its own.
 const PER_ENDPOINT: usize = 4;
 
-/// Messages to people under way in a process.
-const TO_PEOPLE: usize = 64;
+/// Messages under way in a process with the operator's providers.
+const TO_OPERATORS: usize = 64;
 
-/// Messages to endpoints under way in a process: dozens may hang for all of their 15 s, and the others go on.
-const TO_ENDPOINTS: usize = 256;
+/// Messages under way in a process with what businesses name: dozens may hang for all of their time, and neither the others
+/// nor the operator's providers wait for them.
+const TO_BUSINESSES: usize = 256;
 
 /// How often a process looks for what others have planned: with the rest of the way, well below the 2 s in which a
 /// message is to be with its provider.
@@ -100,8 +102,8 @@ struct Under {
     /// By task: the queue, and the message.
     tasks: HashMap<Id, (String, i64)>,
     by_queue: BTreeMap<String, usize>,
-    to_people: usize,
-    to_endpoints: usize,
+    to_operators: usize,
+    to_businesses: usize,
     breakers: BTreeMap<String, Breaker>,
     /// A claim may have been made whose answer was lost: when to look for it.
     lost_at: Option<Instant>,
@@ -215,7 +217,7 @@ impl Pipeline {
 
 impl Under {
     fn begin(&mut self, task: Id, queue: String, seq: i64) {
-        *if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people } += 1;
+        *if is_business(&queue) { &mut self.to_businesses } else { &mut self.to_operators } += 1;
         *self.by_queue.entry(queue.clone()).or_default() += 1;
         self.tasks.insert(task, (queue, seq));
     }
@@ -232,7 +234,7 @@ impl Under {
             Err(error) => (error.id(), None),
         };
         let Some((queue, _)) = self.tasks.remove(&task) else { return };
-        let count = if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people };
+        let count = if is_business(&queue) { &mut self.to_businesses } else { &mut self.to_operators };
         *count = count.saturating_sub(1);
         if let Some(count) = self.by_queue.get_mut(&queue) {
             *count -= 1;
@@ -261,11 +263,18 @@ impl Under {
 
     /// Which queues have something due and room for it, and how much.
     fn rooms(&self, queues: &[Queue], now: Timestamp) -> Vec<(String, usize)> {
-        let (mut people, mut endpoints) =
-            (TO_PEOPLE.saturating_sub(self.to_people), TO_ENDPOINTS.saturating_sub(self.to_endpoints));
+        let (mut operators, mut businesses) =
+            (TO_OPERATORS.saturating_sub(self.to_operators), TO_BUSINESSES.saturating_sub(self.to_businesses));
+        let mut due: Vec<(usize, &Queue)> = queues
+            .iter()
+            .filter(|queue| queue.due_at <= now)
+            .map(|queue| (self.by_queue.get(&queue.name).copied().unwrap_or(0), queue))
+            .collect();
+        // Who has nothing under way comes first, then who waits longest: those that hang do not crowd out the others.
+        due.sort_by_key(|(under_way, queue)| (*under_way, queue.due_at));
         let mut rooms = Vec::new();
-        for queue in queues.iter().filter(|queue| queue.due_at <= now) {
-            let left = if is_endpoint(&queue.name) { &mut endpoints } else { &mut people };
+        for (_, queue) in due {
+            let left = if is_business(&queue.name) { &mut businesses } else { &mut operators };
             let room = self.room(&queue.name, now).min(*left);
             if room > 0 {
                 *left -= room;
@@ -276,7 +285,7 @@ impl Under {
     }
 
     fn room(&self, queue: &str, now: Timestamp) -> usize {
-        let most = if is_endpoint(queue) { PER_ENDPOINT } else { PER_PROVIDER };
+        let most = if is_business(queue) { PER_ENDPOINT } else { PER_PROVIDER };
         let most = self.breakers.get(queue).map_or(most, |breaker| breaker.room(now, most));
         most.saturating_sub(self.by_queue.get(queue).copied().unwrap_or(0))
     }
@@ -292,9 +301,10 @@ impl Under {
     }
 }
 
-/// Queues of endpoints are called `webhook/UID`, after whom their messages wait.
-fn is_endpoint(queue: &str) -> bool {
-    queue.starts_with("webhook/")
+/// The operator's queues are called by their channel alone; those of businesses say whose they are: `webhook/UID`,
+/// `email/NAMESPACE/POLICY`.
+fn is_business(queue: &str) -> bool {
+    queue.contains('/')
 }
 
 /// Says that this process lives, and takes over what the dead have left.
