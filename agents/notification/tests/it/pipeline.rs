@@ -255,6 +255,15 @@ async fn endpoints_that_hang_delay_nobody() {
             drafts
                 .extend((0..10).map(|n| delivery(endpoint * 100 + n, &format!("hangs-{endpoint}"), &format!("o-{n}"))));
         }
+        // And shops' own mail servers, too.
+        for shop in 0..20 {
+            drafts.extend((0..5).map(|n| Draft {
+                to: format!("hangs-{shop}@example.org"),
+                queue: format!("email/acme/shop-{shop}"),
+                lane: format!("shop-{shop}-{n}"),
+                ..draft(5_000 + shop * 100 + n, "order.updated")
+            }));
+        }
         sender.plan(&drafts).await;
         sleep(Duration::from_millis(300)).await;
         let began = Instant::now();
