@@ -16,6 +16,8 @@ mod auth;
 mod authorization;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
+#[path = "it/callbacks.rs"]
+mod callbacks;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/client.rs"]
@@ -56,6 +58,8 @@ mod kubectl_verbs;
 mod limits;
 #[path = "it/lists.rs"]
 mod lists;
+#[path = "it/notifications.rs"]
+mod notifications;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/orders.rs"]
