@@ -4,7 +4,7 @@ CARGO ?= cargo
 # The debug build is there in half the time, and fast enough for the demo; `make up PROFILE=release` for real use.
 PROFILE ?= dev
 
-.PHONY: up demo-check test lint bench load-smoke generate compose-up compose-down compose-test compose-faults build help
+.PHONY: up demo-check test lint bench load-smoke chaos generate compose-up compose-down compose-test compose-faults build help
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,11 @@ bench: ## Run the benchmarks and print their figures beside the targets
 load-smoke: ## A short load of phones and live streams: rates, CPU, losses (a minute, after a release build)
 	DROPMATE_BENCH_SECONDS=5 DROPMATE_BENCH_SOCKETS=200 DROPMATE_BENCH_STUCK=10 DROPMATE_BENCH_IDLE=500 \
 		$(CARGO) bench --workspace --locked --bench ingest --bench stream
+
+chaos: ## Kill notification agents for some minutes under load, and count what was lost or came twice (after a release build)
+	@.ci/prepare >/dev/null
+	DROPMATE_CHAOS_EVENTS=10000 DROPMATE_CHAOS_KILLS=64 \
+		$(CARGO) test --workspace --locked --release --test chaos -- --nocapture --test-threads 1 run::
 
 generate: ## Rewrite the generated files (CRDs)
 	UPDATE=1 $(CARGO) test --workspace --locked generated

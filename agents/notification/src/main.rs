@@ -10,6 +10,7 @@ use dropmate_notification::{
     Config, ControlPlane, api,
     providers::{Flags, Providers, Setup},
     store::{FILE, Store},
+    webhooks,
 };
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +73,7 @@ async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let vault = Arc::new(ControlPlane::new(client.clone()));
     let config = Config {
         address: args.advertise_address.as_ref().and_then(|given| given.address()).map(str::to_owned),
-        ..Config::new(clock.clone(), identity, store.clone(), Arc::new(providers), vault)
+        ..Config::new(clock.clone(), identity, store.clone(), Arc::new(providers.clone()), vault)
     };
     let reach = Reach::default();
 
@@ -90,7 +91,9 @@ async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
     let checks: Vec<(&'static str, admin::Check)> =
         vec![("api", Box::new(move || server.check())), ("notification", Box::new(move || standing.check()))];
     let desk = api::Desk { store: store.clone(), clock: clock.clone(), planned: config.planned.clone() };
-    let routes = Admin { checks, registry }.routes().merge(api::routes(desk));
+    let endpoints =
+        webhooks::Desk { store: store.clone(), clock: clock.clone(), planned: config.planned.clone(), providers };
+    let routes = Admin { checks, registry }.routes().merge(api::routes(desk)).merge(webhooks::routes(endpoints));
     tokio::spawn(admin::serve(listener, routes, shutdown.clone()));
 
     // Nothing is judged by a clock of our own: the first reading is waited for, and tells that the API is there.

@@ -14,7 +14,7 @@ mod webhook;
 use std::{sync::Arc, time::Duration};
 
 use dropmate_agent::Now;
-use dropmate_api::{NotificationPolicy, notification::NotificationChannels};
+use dropmate_api::{NotificationPolicy, Webhook, notification::NotificationChannels};
 use dropmate_outbound::{Client, ClientError, Guard, Limits, Trust, checked};
 use reqwest::Method;
 
@@ -127,8 +127,7 @@ impl Providers {
 
     /// A webhook by its name, unless nothing is to be sent to it.
     pub async fn webhook(&self, namespace: &str, name: &str) -> Result<Arc<dyn Provider>, NoProvider> {
-        let webhook = self.inner.objects.webhook(namespace, name).await?;
-        let webhook = webhook.ok_or_else(|| NoProvider::never(format!("the Webhook {name:?} is gone")))?;
+        let webhook = self.named(namespace, name).await?;
         if crate::webhooks::is_disabled(&webhook) {
             let why = webhook.status.as_ref().and_then(|status| status.disabled_reason.as_deref()).unwrap_or_default();
             return Err(NoProvider::never(format!("the Webhook is disabled ({why}); enable and replay it")));
@@ -136,12 +135,32 @@ impl Providers {
         if webhook.spec.suspended {
             return Err(NoProvider::until_set_right("the Webhook is suspended"));
         }
+        self.endpoint_of(namespace, &webhook).await
+    }
+
+    /// The same, whether or not anything is to be sent to it: to try it out.
+    pub async fn endpoint(&self, namespace: &str, name: &str) -> Result<Arc<dyn Provider>, NoProvider> {
+        let webhook = self.named(namespace, name).await?;
+        self.endpoint_of(namespace, &webhook).await
+    }
+
+    /// The Webhook itself.
+    pub async fn webhook_object(&self, namespace: &str, name: &str) -> Result<Option<Arc<Webhook>>, NoProvider> {
+        self.inner.objects.webhook(namespace, name).await
+    }
+
+    async fn named(&self, namespace: &str, name: &str) -> Result<Arc<Webhook>, NoProvider> {
+        let webhook = self.webhook_object(namespace, name).await?;
+        webhook.ok_or_else(|| NoProvider::never(format!("the Webhook {name:?} is gone")))
+    }
+
+    async fn endpoint_of(&self, namespace: &str, webhook: &Webhook) -> Result<Arc<dyn Provider>, NoProvider> {
         let url = self.url("spec.url", &webhook.spec.url)?;
         let secret = self.secret(namespace, &webhook.spec.secret_name).await?;
         let keys = crate::webhooks::Keys::parse(secret.expose()).map_err(|error| {
             NoProvider::until_set_right(format!("the secret {:?} {error}", webhook.spec.secret_name))
         })?;
-        let inner = &self.inner;
+        let (inner, name) = (&self.inner, webhook.metadata.name.as_deref().unwrap_or_default());
         let provider =
             webhook::Endpoint::new(namespace, name, url, keys, inner.guarded.clone(), inner.setup.now.clone());
         Ok(Arc::new(provider))

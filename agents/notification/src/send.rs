@@ -33,17 +33,19 @@ use crate::{
     store::{Queue, Store},
 };
 
-/// Messages with one provider at once: a mail server or an SMS API takes so many connections from one client.
+/// Messages with one provider of the operator's at once: a mail server or an SMS API takes so many connections from one
+/// client.
 const PER_PROVIDER: usize = 8;
 
-/// Messages with one endpoint at once.
+/// Messages at once with whatever one business names: an endpoint, a mail server of its own.
 const PER_ENDPOINT: usize = 4;
 
-/// Messages to people under way in a process.
-const TO_PEOPLE: usize = 64;
+/// Messages under way in a process with the operator's providers.
+const TO_OPERATORS: usize = 64;
 
-/// Messages to endpoints under way in a process: dozens may hang for all of their 15 s, and the others go on.
-const TO_ENDPOINTS: usize = 256;
+/// Messages under way in a process with what businesses name: dozens may hang for all of their time, and neither the others
+/// nor the operator's providers wait for them.
+const TO_BUSINESSES: usize = 256;
 
 /// How often a process looks for what others have planned: with the rest of the way, well below the 2 s in which a
 /// message is to be with its provider.
@@ -66,6 +68,9 @@ const TAKE_OVER_EVERY: Duration = Duration::from_secs(3);
 
 /// How long attempts under way may take to end on shutdown; what has not ended then is taken over and in doubt.
 const DRAIN: Duration = Duration::from_secs(6);
+
+/// After a claim that failed: by then the database has carried it out, or never will.
+const LOST_AFTER: Duration = Duration::from_secs(5);
 
 /// Endpoints whose state is remembered; beyond it those that work are forgotten first.
 const REMEMBERED: usize = 10_000;
@@ -94,11 +99,14 @@ pub struct Pipeline {
 #[derive(Default)]
 struct Under {
     way: JoinSet<(String, Health, Option<Duration>)>,
-    queue_of: HashMap<Id, String>,
+    /// By task: the queue, and the message.
+    tasks: HashMap<Id, (String, i64)>,
     by_queue: BTreeMap<String, usize>,
-    to_people: usize,
-    to_endpoints: usize,
+    to_operators: usize,
+    to_businesses: usize,
     breakers: BTreeMap<String, Breaker>,
+    /// A claim may have been made whose answer was lost: when to look for it.
+    lost_at: Option<Instant>,
 }
 
 impl Pipeline {
@@ -168,6 +176,12 @@ impl Pipeline {
     /// Begins what is due and has room; says how long nothing else will be.
     async fn send_due(&self, under: &mut Under, desk: &Desk, ledger: &Ledger) -> Result<Duration, sqlx::Error> {
         let most = if self.store.is_shared() { LOOK_SHARED } else { LOOK_ALONE };
+        if under.lost_at.is_some_and(|at| at <= Instant::now()) {
+            let under_way: Vec<i64> = under.tasks.values().map(|(_, seq)| *seq).collect();
+            let lost = self.store.put_back(&self.me, &under_way, self.clock.system_now()).await?;
+            under.lost_at = None;
+            tracing::info!(lost, "looked for claims whose answers were lost");
+        }
         let queues = self.store.queues().await?;
         let now = self.clock.system_now();
         let due: Vec<(String, usize)> = under.rooms(&queues, now);
@@ -175,7 +189,11 @@ impl Pipeline {
             return Ok(under.next_look(&queues, now, most));
         }
         let claimed_at = Instant::now();
-        let claims = self.store.claim(&due, &self.me, now).await?;
+        let claims = self.store.claim(&due, &self.me, now).await;
+        if claims.is_err() {
+            under.lost_at = Some(Instant::now() + LOST_AFTER);
+        }
+        let claims = claims?;
         self.metrics.suppressed(&claims.suppressed);
         if !claims.suppressed.is_empty() {
             self.ended.notify_one();
@@ -184,24 +202,24 @@ impl Pipeline {
         let pause = if claims.messages.is_empty() { most.min(LOOK_SHARED) } else { LOOK_SOONEST };
         for message in claims.messages {
             let (desk, ledger, ended) = (desk.clone(), ledger.clone(), self.ended.clone());
-            let queue = message.queue.clone();
+            let (queue, seq) = (message.queue.clone(), message.seq);
             let task = under.way.spawn(async move {
                 let Made { finished, health, pause } = desk.attempt(&message, claimed_at).await;
                 ledger.enter(finished).await;
                 ended.notify_one();
                 (message.queue, health, pause)
             });
-            under.begin(task.id(), queue);
+            under.begin(task.id(), queue, seq);
         }
         Ok(pause)
     }
 }
 
 impl Under {
-    fn begin(&mut self, task: Id, queue: String) {
-        *if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people } += 1;
+    fn begin(&mut self, task: Id, queue: String, seq: i64) {
+        *if is_business(&queue) { &mut self.to_businesses } else { &mut self.to_operators } += 1;
         *self.by_queue.entry(queue.clone()).or_default() += 1;
-        self.queue_of.insert(task, queue);
+        self.tasks.insert(task, (queue, seq));
     }
 
     fn settle(
@@ -215,8 +233,8 @@ impl Under {
             // Ended with the process; others take it over.
             Err(error) => (error.id(), None),
         };
-        let Some(queue) = self.queue_of.remove(&task) else { return };
-        let count = if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people };
+        let Some((queue, _)) = self.tasks.remove(&task) else { return };
+        let count = if is_business(&queue) { &mut self.to_businesses } else { &mut self.to_operators };
         *count = count.saturating_sub(1);
         if let Some(count) = self.by_queue.get_mut(&queue) {
             *count -= 1;
@@ -245,11 +263,18 @@ impl Under {
 
     /// Which queues have something due and room for it, and how much.
     fn rooms(&self, queues: &[Queue], now: Timestamp) -> Vec<(String, usize)> {
-        let (mut people, mut endpoints) =
-            (TO_PEOPLE.saturating_sub(self.to_people), TO_ENDPOINTS.saturating_sub(self.to_endpoints));
+        let (mut operators, mut businesses) =
+            (TO_OPERATORS.saturating_sub(self.to_operators), TO_BUSINESSES.saturating_sub(self.to_businesses));
+        let mut due: Vec<(usize, &Queue)> = queues
+            .iter()
+            .filter(|queue| queue.due_at <= now)
+            .map(|queue| (self.by_queue.get(&queue.name).copied().unwrap_or(0), queue))
+            .collect();
+        // Who has nothing under way comes first, then who waits longest: those that hang do not crowd out the others.
+        due.sort_by_key(|(under_way, queue)| (*under_way, queue.due_at));
         let mut rooms = Vec::new();
-        for queue in queues.iter().filter(|queue| queue.due_at <= now) {
-            let left = if is_endpoint(&queue.name) { &mut endpoints } else { &mut people };
+        for (_, queue) in due {
+            let left = if is_business(&queue.name) { &mut businesses } else { &mut operators };
             let room = self.room(&queue.name, now).min(*left);
             if room > 0 {
                 *left -= room;
@@ -260,7 +285,7 @@ impl Under {
     }
 
     fn room(&self, queue: &str, now: Timestamp) -> usize {
-        let most = if is_endpoint(queue) { PER_ENDPOINT } else { PER_PROVIDER };
+        let most = if is_business(queue) { PER_ENDPOINT } else { PER_PROVIDER };
         let most = self.breakers.get(queue).map_or(most, |breaker| breaker.room(now, most));
         most.saturating_sub(self.by_queue.get(queue).copied().unwrap_or(0))
     }
@@ -276,9 +301,10 @@ impl Under {
     }
 }
 
-/// Queues of endpoints are called `webhook/UID`, after whom their messages wait.
-fn is_endpoint(queue: &str) -> bool {
-    queue.starts_with("webhook/")
+/// The operator's queues are called by their channel alone; those of businesses say whose they are: `webhook/UID`,
+/// `email/NAMESPACE/POLICY`.
+fn is_business(queue: &str) -> bool {
+    queue.contains('/')
 }
 
 /// Says that this process lives, and takes over what the dead have left.

@@ -1,6 +1,7 @@
 //! Webhooks: which events an endpoint wants, when it is tried again, when nothing more is sent to it, how it is signed.
-//! Plain functions; what they decide is carried out elsewhere.
+//! Plain functions, but for what is done to endpoints on somebody's word.
 
+mod desk;
 mod judge;
 mod keys;
 mod trial;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use dropmate_api::Webhook;
 
 pub use self::{
-    judge::{DISABLED, DISABLED_AFTER, Observation, Observed, enabled, judge},
+    desk::{Desk, routes},
+    judge::{DISABLED, DISABLED_AFTER, Observation, Observed, judge},
     keys::{Keys, KeysError},
     trial::{TEST, event as test_event},
 };

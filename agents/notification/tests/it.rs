@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod it {
     mod agent;
+    mod desk;
     mod kept;
     mod mail;
     mod pipeline;

@@ -37,15 +37,19 @@ pub struct OrderEvent {
     pub at: Option<Timestamp>,
     /// The driver to whom it happened: of an offer, of a binding that begins or ends.
     pub driver: Option<String>,
+    /// It only says that somebody was told of an event. Whoever follows the order hears of it; it is no event itself, or
+    /// each would be followed by another.
+    pub echo: bool,
 }
 
 impl OrderEvent {
-    fn new(name: &'static str, at: Option<Timestamp>) -> Self {
-        Self { name, at, driver: None }
+    /// One that happened to no driver.
+    pub fn new(name: &'static str, at: Option<Timestamp>) -> Self {
+        Self { name, at, driver: None, echo: false }
     }
 
     fn of_driver(name: &'static str, at: Option<Timestamp>, driver: &str) -> Self {
-        Self { name, at, driver: Some(driver.to_owned()) }
+        Self { driver: Some(driver.to_owned()), ..Self::new(name, at) }
     }
 
     /// Whether it is about what dispatch asks of one driver, which is no other driver's and no customer's business.
@@ -95,7 +99,8 @@ pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderE
         events.push(OrderEvent::new(NOT_NOTIFIED, None));
     }
     if events.is_empty() {
-        events.push(OrderEvent::new(UPDATED, None));
+        let echo = before.is_some_and(|before| is_echo(before, after));
+        events.push(OrderEvent { echo, ..OrderEvent::new(UPDATED, None) });
     }
     if has_moved(was, is) {
         let at = events.iter().filter_map(|event| event.at).max();
@@ -104,17 +109,22 @@ pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderE
     events
 }
 
-/// Whether nothing but what is known of messages has changed: to tell people of that would bring the next such change.
-pub fn is_about_messages(before: &Order, after: &Order) -> bool {
-    let rest = |order: &Order| {
+/// Whether the orders differ in nothing but who was told of what.
+fn is_echo(before: &Order, after: &Order) -> bool {
+    let untold = |order: &Order| {
         let mut status = order.status.clone().unwrap_or_default();
         status.conditions.retain(|held| held.type_ != NOTIFIED);
         status
     };
-    before.spec == after.spec
-        && before.metadata.labels == after.metadata.labels
-        && before.metadata.annotations == after.metadata.annotations
-        && rest(before) == rest(after)
+    let told = |order: &Order| {
+        order.status.iter().flat_map(|status| &status.conditions).find(|held| held.type_ == NOTIFIED).cloned()
+    };
+    let (was, is) = (&before.metadata, &after.metadata);
+    told(before) != told(after)
+        && untold(before) == untold(after)
+        && before.spec == after.spec
+        && (&was.labels, &was.annotations, &was.finalizers, &was.deletion_timestamp)
+            == (&is.labels, &is.annotations, &is.finalizers, &is.deletion_timestamp)
 }
 
 /// Why somebody did not hear of the order, as the condition tells it now. Another message that fails tells it anew.

@@ -96,7 +96,9 @@ mod tests {
     use super::*;
 
     fn causes(spec: &Value) -> Vec<Cause> {
-        WebhookStrategy.validate(&json!({"spec": spec}), None)
+        let webhook =
+            json!({"apiVersion": "dropmate.dev/v1", "kind": "Webhook", "metadata": {"name": "w"}, "spec": spec});
+        WebhookStrategy.validate(&webhook, None)
     }
 
     #[test]

@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, asyncapi, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me,
-    notifications, pins, proofs, state::AppState, stream, track,
+    agents, archive, asyncapi, audit, auth, callbacks, events, gateway::no_such_task, history, identity, incidents,
+    ingest, me, notifications, pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -68,6 +68,7 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/internal/positions", get(ingest::after))
         .route("/internal/reveal", post(track::reveal))
         .route("/internal/secrets", get(identity::secrets::resolve))
+        .route("/callbacks/sms/{namespace}/{message}", post(callbacks::sms))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/me/proofs", post(proofs::upload))

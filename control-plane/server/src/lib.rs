@@ -13,6 +13,7 @@ mod auth;
 mod authenticate;
 mod body;
 pub mod bootstrap;
+mod callbacks;
 pub mod caller;
 pub mod datadir;
 mod definitions;

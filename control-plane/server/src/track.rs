@@ -38,7 +38,7 @@ use http::{
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
-use self::{gate::Gate, metrics::Metrics, turns::Turns, view::View};
+use self::{gate::Gate, metrics::Metrics, turns::Turns};
 pub(crate) use self::{
     links::{make as make_link, revoke as revoke_links},
     notify::set as set_notifications,
@@ -46,6 +46,7 @@ pub(crate) use self::{
     rate::{list as ratings, rate},
     reveal::reveal,
     stream::{follow_revocations, open as open_stream},
+    view::View,
 };
 use crate::{
     caller::ClientAddress,

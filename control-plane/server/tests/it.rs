@@ -16,6 +16,8 @@ mod auth;
 mod authorization;
 #[path = "it/bootstrap.rs"]
 mod bootstrap;
+#[path = "it/callbacks.rs"]
+mod callbacks;
 #[path = "it/certificates.rs"]
 mod certificates;
 #[path = "it/client.rs"]

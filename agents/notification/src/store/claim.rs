@@ -248,6 +248,39 @@ impl Store {
         })
     }
 
+    /// Puts back what is claimed by this sender but not under way: a claim whose answer was lost. Nothing of it was sent.
+    /// Returns how many.
+    pub async fn put_back(&self, me: &str, under_way: &[i64], now: Timestamp) -> Result<usize, sqlx::Error> {
+        let now = now.as_microsecond();
+        writing!(self.db(), connection => {
+            let claimed: Vec<(i64, i64)> =
+                sqlx::query_as("SELECT seq, attempts FROM messages WHERE state = 'sending' AND claimed_by = $1 ORDER BY seq")
+                    .bind(me)
+                    .fetch_all(&mut *connection)
+                    .await?;
+            let lost: Vec<(i64, i64)> = claimed.into_iter().filter(|(seq, _)| !under_way.contains(seq)).collect();
+            for (seq, number) in &lost {
+                sqlx::query("DELETE FROM attempts WHERE message = $1 AND number = $2 AND sender = $3 AND finished_at = 0")
+                    .bind(seq)
+                    .bind(number)
+                    .bind(me)
+                    .execute(&mut *connection)
+                    .await?;
+                sqlx::query(
+                    "UPDATE messages SET state = 'planned', claimed_by = '', attempts = attempts - 1, stage = stage - 1, due_at = $1 \
+                     WHERE seq = $2 AND state = 'sending' AND claimed_by = $3 AND attempts = $4",
+                )
+                .bind(now)
+                .bind(seq)
+                .bind(me)
+                .bind(number)
+                .execute(&mut *connection)
+                .await?;
+            }
+            Ok(lost.len())
+        })
+    }
+
     /// Takes back what dead senders have begun: whether it was sent is not known, so it is sent again, under the same id.
     /// Returns how many.
     pub async fn take_over(&self, now: Timestamp) -> Result<usize, sqlx::Error> {

@@ -126,9 +126,10 @@ impl Store {
                 };
                 if outcome.is_empty() {
                     // Nobody was asked, so it was no attempt.
-                    sqlx::query("DELETE FROM attempts WHERE message = $1 AND number = $2")
+                    sqlx::query("DELETE FROM attempts WHERE message = $1 AND number = $2 AND sender = $3")
                         .bind(one.seq)
                         .bind(one.number)
+                        .bind(me)
                         .execute(&mut *connection)
                         .await?;
                     if moved > 0 {
@@ -140,7 +141,7 @@ impl Store {
                 } else {
                     sqlx::query(
                         "UPDATE attempts SET provider = $1, finished_at = $2, outcome = $3, answer = $4, untold = $5 \
-                         WHERE message = $6 AND number = $7",
+                         WHERE message = $6 AND number = $7 AND sender = $8",
                     )
                     .bind(&one.provider)
                     .bind(at)
@@ -149,6 +150,7 @@ impl Store {
                     .bind(i64::from(one.endpoint))
                     .bind(one.seq)
                     .bind(one.number)
+                    .bind(me)
                     .execute(&mut *connection)
                     .await?;
                 }

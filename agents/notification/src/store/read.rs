@@ -300,39 +300,44 @@ impl Store {
         })
     }
 
-    /// What the provider said later of a message that it had taken; `undelivered` if it did not reach the recipient. Whether
-    /// there is such a message.
+    /// What the provider said later of a message that it had taken: it came, or (`Some`) it did not, perhaps since the
+    /// recipient wants nothing more. The same again changes nothing.
     pub async fn reported(
         &self,
-        namespace: &str,
-        id: &str,
-        undelivered: bool,
+        view: &View,
+        undelivered: Option<bool>,
         answer: &str,
         now: Timestamp,
-    ) -> Result<bool, sqlx::Error> {
-        let answer = cut(answer, 500);
+    ) -> Result<(), sqlx::Error> {
+        let (answer, now) = (cut(answer, 500), now.as_microsecond());
+        let update = if undelivered.is_some() {
+            "UPDATE messages SET answer = $1, state = 'dead', reason = 'undelivered', finished_at = $2, told = 1 \
+             WHERE namespace = $3 AND id = $4 AND state = 'sent'"
+        } else {
+            "UPDATE messages SET answer = $1, finished_at = CASE WHEN finished_at = 0 THEN $2 ELSE finished_at END \
+             WHERE namespace = $3 AND id = $4 AND state = 'sent'"
+        };
         writing!(self.db(), connection => {
-            let found = sqlx::query(
-                "UPDATE messages SET answer = $1 WHERE namespace = $2 AND id = $3 AND attempts > 0",
-            )
-            .bind(answer)
-            .bind(namespace)
-            .bind(id)
-            .execute(&mut *connection)
-            .await?
-            .rows_affected() > 0;
-            if found && undelivered {
+            sqlx::query(update)
+                .bind(answer)
+                .bind(now)
+                .bind(&view.namespace)
+                .bind(&view.id)
+                .execute(&mut *connection)
+                .await?;
+            if undelivered == Some(true) {
                 sqlx::query(
-                    "UPDATE messages SET state = 'dead', reason = 'undelivered', finished_at = $1, told = 1 \
-                     WHERE namespace = $2 AND id = $3 AND state = 'sent'",
+                    "INSERT INTO opt_outs (namespace, channel, recipient, since) VALUES ($1, $2, $3, $4) \
+                     ON CONFLICT (namespace, channel, recipient) DO NOTHING",
                 )
-                .bind(now.as_microsecond())
-                .bind(namespace)
-                .bind(id)
+                .bind(&view.namespace)
+                .bind(&view.channel)
+                .bind(&view.recipient)
+                .bind(now)
                 .execute(&mut *connection)
                 .await?;
             }
-            Ok(found)
+            Ok(())
         })
     }
 

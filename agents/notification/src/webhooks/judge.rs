@@ -81,16 +81,6 @@ pub fn judge(
     status
 }
 
-/// The status after somebody has said that it is to be tried again.
-pub fn enabled(before: &WebhookStatus, generation: Option<i64>, now: Timestamp) -> WebhookStatus {
-    let mut status = before.clone();
-    status.observed_generation = generation;
-    status.failing_since = None;
-    status.failures = 0;
-    lift(&mut status, "Enabled", "somebody has enabled it again", now);
-    status
-}
-
 fn disable(status: &mut WebhookStatus, reason: &str, message: &str, now: Timestamp) {
     if status.disabled_at.is_some() {
         return;
@@ -154,16 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn gone_disables_at_once_and_a_new_generation_or_a_person_enables_again() {
+    fn gone_disables_at_once_and_a_new_generation_enables_again() {
         let gone = judge(&WebhookStatus::default(), Some(1), &[seen(1, Observed::Gone)], at(1));
         assert!(gone.disabled_at.is_some() && gone.conditions[0].reason == "Gone");
-        for again in [judge(&gone, Some(2), &[], at(2)), enabled(&gone, Some(1), at(2))] {
-            assert_eq!(told(&again), (false, 0, None));
-            assert_eq!(
-                (again.conditions[0].status, again.conditions[0].last_transition_time),
-                (ConditionStatus::False, at(2))
-            );
-        }
+        let again = judge(&gone, Some(2), &[], at(2));
+        assert_eq!(told(&again), (false, 0, None));
+        let condition = &again.conditions[0];
+        assert_eq!((condition.status, condition.last_transition_time), (ConditionStatus::False, at(2)));
     }
 
     #[test]

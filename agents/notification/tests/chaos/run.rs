@@ -49,10 +49,31 @@ struct World {
     operator: Operator,
     setup: Setup,
     _plane: tokio::process::Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
+}
+
+/// What a run that failed leaves of its programs' logs.
+const LOG_LINES: usize = 25;
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for place in (0..AGENTS).map(|place| format!("agent-{place}.log")).chain(["plane.log".to_owned()]) {
+            let log = std::fs::read_to_string(self.folder.path().join(&place)).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            println!(
+                "--- {place}, the last of {} lines\n{}",
+                lines.len(),
+                lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+            );
+        }
+    }
 }
 
 async fn world(seed: u64, faulty: bool) -> World {
+    dropmate_control_plane::install_crypto_provider();
     let folder = tempfile::tempdir().unwrap();
     let path = |part: &str| folder.path().join(part).to_str().unwrap().to_owned();
     let (postgres, redis) = (PostgresServer::start(&[]), RedisServer::start(&[]));
@@ -96,7 +117,7 @@ async fn world(seed: u64, faulty: bool) -> World {
     let operator = Operator::new(Path::new(&path("plane")), &url);
     set_up(&operator, &format!("http://{webhook}/hook")).await;
     let setup = Setup { folder: folder.path().to_owned(), flags: flags.to_vec() };
-    World { postgres, redis, ledger, operator, setup, _plane: plane, _folder: folder }
+    World { postgres, redis, ledger, operator, setup, _plane: plane, folder }
 }
 
 /// Every placed and every changed order is told by mail, by SMS, and to a webhook.
@@ -122,8 +143,23 @@ async fn set_up(operator: &Operator, webhook: &str) {
     operator.ask(Method::POST, &ours("webhooks"), &webhook).await;
 }
 
+/// Waits until the agents have begun: on their very first start they begin with what happens from then on.
+async fn begun(world: &World) {
+    let until = Instant::now() + Duration::from_mins(1);
+    let mut connection = PgConnection::connect(world.postgres.url()).await.unwrap();
+    loop {
+        let ask = "SELECT position FROM notification.progress WHERE feed = 'events'";
+        let position: i64 = sqlx::query(ask).fetch_one(&mut connection).await.unwrap().get(0);
+        if position >= 0 {
+            return;
+        }
+        assert!(Instant::now() < until, "the agents do not begin");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Waits until everything was taken; brings forward what waits for long, so that a run does not take an hour.
-async fn drained(world: &World, events: usize) -> Duration {
+async fn drained(world: &World, fleet: &mut Fleet, events: usize) -> Duration {
     let began = Instant::now();
     loop {
         let counts = [Side::Mail, Side::Sms, Side::Webhook].map(|side| world.ledger.count(side));
@@ -133,6 +169,7 @@ async fn drained(world: &World, events: usize) -> Duration {
         }
         assert!(began.elapsed() < DRAIN, "{counts:?} of {events} were taken, {open} wait");
         hurry(world.postgres.url()).await;
+        fleet.tend();
         sleep(Duration::from_millis(500)).await;
     }
 }
@@ -196,6 +233,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     let happened = Happened::default();
     let began = Instant::now();
     let mut fleet = Fleet::start(world.setup.clone(), AGENTS);
+    begun(&world).await;
     let load = tokio::spawn(load::run(world.operator.clone(), happened.clone(), events, sized(PER_SECOND) as f64));
     let (mut emptied, mut restarted) = (0, 0);
     // Faults come by how far the load is, so that they come at any pace.
@@ -218,8 +256,8 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     }
     load.await.unwrap();
     let loaded = began.elapsed();
-    let drain = drained(&world, events).await;
-    let (kills_done, happened) = (fleet.kills, happened.all());
+    let drain = drained(&world, &mut fleet, events).await;
+    let (kills_done, started_again, happened) = (fleet.kills, fleet.started_again, happened.all());
     fleet.end().await;
 
     let (states, in_doubt) = (states(world.postgres.url()).await, in_doubt(world.postgres.url()).await);
@@ -228,6 +266,7 @@ async fn nothing_is_lost_and_nothing_comes_twice_where_the_other_side_can_tell()
     println!(
         "chaos: {kills_done} agents killed -9, Redis emptied {emptied} times, the database restarted {restarted} times"
     );
+    println!("chaos: {started_again} agents could not start while the database was away, and were started again");
     for ((side, fault), count) in &faults {
         println!("chaos: {side:?} failed: {fault:?} {count} times");
     }
@@ -282,7 +321,8 @@ async fn messages_are_with_their_providers_soon() {
     const LOADED: Duration = Duration::from_secs(20);
     let events = sized(EVENTS).min(2_000);
     let world = world(1, false).await;
-    let fleet = Fleet::start(world.setup.clone(), AGENTS);
+    let mut fleet = Fleet::start(world.setup.clone(), AGENTS);
+    begun(&world).await;
     // They are there, and connected.
     load::warm(&world.operator).await;
     let until = Instant::now() + Duration::from_mins(1);
@@ -292,7 +332,7 @@ async fn messages_are_with_their_providers_soon() {
     }
     let happened = Happened::default();
     load::run(world.operator.clone(), happened.clone(), events, sized(PER_SECOND) as f64).await;
-    drained(&world, events).await;
+    drained(&world, &mut fleet, events).await;
     let happened = happened.all();
     for side in [Side::Mail, Side::Sms, Side::Webhook] {
         let arrived = world.ledger.arrived(side);

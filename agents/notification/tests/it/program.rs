@@ -112,11 +112,9 @@ async fn the_program_sends_with_the_control_planes_link_and_gives_its_lease_back
         Program(program(&flags).args(["--admin-listen", &free, "--advertise-address", &free]).spawn().unwrap());
     until(&plane, messages, |told| told["messages"].is_array()).await;
     // It begins with what happens from when it has read for the first time.
-    until(
-        &plane,
-        "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases/notification-events",
-        |lease| lease["metadata"]["annotations"]["dropmate.dev/cursor"].is_string(),
-    )
+    until(&plane, "/apis/coordination.k8s.io/v1/namespaces/dropmate-system/leases/notification-events", |lease| {
+        lease["metadata"]["annotations"]["dropmate.dev/cursor"].is_string()
+    })
     .await;
     let rule = json!({"name": "placed", "events": ["order.created"], "channel": "Email", "template": "placed"});
     let policy = json!({
@@ -148,6 +146,26 @@ async fn the_program_sends_with_the_control_planes_link_and_gives_its_lease_back
         conditions.iter().any(|held| held["type"] == "CustomerNotified" && held["reason"] == "OrderCreated")
     })
     .await;
+    // A mail about an account takes the same way.
+    let member = json!({
+        "apiVersion": "dropmate.dev/v1", "kind": "Member", "metadata": {"name": "new"},
+        "spec": {"user": "new@example.org", "role": "dispatcher"},
+    });
+    assert_eq!(operator(&plane, "POST", "/apis/dropmate.dev/v1/namespaces/default/members", &member).await.0, 201);
+    let invitation = "/v1/namespaces/default/members/new/invitation";
+    let (code, answer) = operator(&plane, "POST", invitation, &Value::Null).await;
+    assert!(code < 300, "{code} {answer}");
+    let of_invitation = |message: &&Value| message["rule"] == "invitation";
+    let told = until(&plane, messages, |told| {
+        let found = told["messages"].as_array().and_then(|all| all.iter().find(of_invitation));
+        found.is_some_and(|message| message["state"] == "sent")
+    })
+    .await;
+    let mail = told["messages"].as_array().unwrap().iter().find(of_invitation).unwrap();
+    assert_eq!((&mail["to"], &mail["channel"]), (&json!("new@example.org"), &json!("email")));
+    let shown = until(&plane, &format!("{messages}/{}", mail["id"].as_str().unwrap()), |_| true).await;
+    assert!(shown["text"].as_str().unwrap().contains("[link]"), "{shown}");
+
     // The file is one process's.
     let mut second = Program(program(&flags).args(["--admin-listen", "127.0.0.1:0"]).spawn().unwrap());
     assert_eq!(ended(&mut second.0).await.code(), Some(2));

@@ -272,6 +272,20 @@ async fn nobody_asked_is_no_attempt() {
 }
 
 #[tokio::test]
+async fn a_claim_whose_answer_was_lost_is_put_back_and_what_is_under_way_is_not() {
+    for Kept { store, folder: _folder, database: _database } in both().await {
+        let second = Draft { lane: "other".to_owned(), ..draft(2, "order.delivered") };
+        plan(&store, &[draft(1, "order.assigned"), second], &[]).await;
+        let claimed = claim(&store, "a", at(1)).await;
+        assert_eq!(store.put_back("b", &[], at(2)).await.unwrap(), 0, "they are another's");
+        assert_eq!(store.put_back("a", &[claimed[0].seq], at(2)).await.unwrap(), 1);
+        let again = claim(&store, "b", at(2)).await;
+        assert_eq!((again.len(), again[0].seq, again[0].attempts), (1, claimed[1].seq, 1), "it was no attempt");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn what_has_ended_is_told_and_counted_once() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         let second = Draft { lane: "other".to_owned(), ..draft(2, "order.delivered") };

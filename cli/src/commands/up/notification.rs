@@ -8,6 +8,7 @@ use dropmate_notification::{
     Config, api,
     providers::{Flags, Providers, Setup},
     store::{FILE, Store},
+    webhooks,
 };
 use kube::Client;
 use tokio_util::sync::CancellationToken;
@@ -45,9 +46,13 @@ impl Notification {
         })?;
         let vault = Arc::new(dropmate_notification::ControlPlane::new(client.clone()));
         let identity = uuid::Uuid::new_v4().to_string();
-        let config = Config::new(clock.clone(), identity, store.clone(), Arc::new(providers), vault);
-        let desk = api::Desk { store, clock: clock.clone(), planned: config.planned.clone() };
-        control_plane.attach_agent(dropmate_notification::AGENT, api::routes(desk));
+        let config = Config::new(clock.clone(), identity, store.clone(), Arc::new(providers.clone()), vault);
+        let planned = config.planned.clone();
+        let endpoints =
+            webhooks::Desk { store: store.clone(), clock: clock.clone(), planned: planned.clone(), providers };
+        let desk = api::Desk { store, clock: clock.clone(), planned };
+        let routes = api::routes(desk).merge(webhooks::routes(endpoints));
+        control_plane.attach_agent(dropmate_notification::AGENT, routes);
         control_plane.register_metrics(|registry| config.metrics.register(registry));
         Ok(Self { client, config })
     }

@@ -26,6 +26,9 @@ pub const EVENTS: [(&str, &str); 6] = [
     ("delayed", "order.delayed"),
 ];
 
+/// The events that tell the PIN: when it will be asked for soon.
+const WITH_PIN: [&str; 2] = ["order.out_for_delivery", "order.arriving"];
+
 /// The languages there are words in.
 pub const LANGUAGES: [&str; 4] = ["en", "de", "fr", "es"];
 
@@ -39,6 +42,8 @@ const HTML: &str = include_str!("builtin/message.html");
 pub(crate) struct Language {
     /// `en`.
     pub(crate) code: &'static str,
+    /// As it stands after a word.
+    colon: &'static str,
     /// `Hello Ada,`.
     hello: &'static str,
     /// For the recipient, in the order of [`EVENTS`].
@@ -166,9 +171,11 @@ pub(crate) fn message(
     if !recipient {
         rows.push((labels.reason, facts.attempt.reason.as_str()));
     }
-    if facts.order.phase == "Delivered" {
+    // What was promised before it went otherwise would read like mockery.
+    if recipient && (facts.event == "order.delivered" || facts.event == "order.attempt_failed") {
         rows.retain(|(label, _)| *label != labels.eta && *label != labels.due);
     }
+    let pin = if WITH_PIN.contains(&facts.event.as_str()) { facts.pin.as_str() } else { "" };
     let mut items: Vec<String> =
         facts.order.items.iter().take(ITEMS_SHOWN).map(|item| format!("{} × {}", item.quantity, item.name)).collect();
     if let Some(more) = facts.order.items.len().checked_sub(ITEMS_SHOWN).filter(|more| *more > 0) {
@@ -181,7 +188,7 @@ pub(crate) fn message(
         from: &facts.shop.name,
         hello: if recipient && !facts.order.recipient.name.is_empty() { line(language.hello)? } else { String::new() },
         lead: line(words.lead)?,
-        pin: &facts.pin,
+        pin,
         link: &facts.tracking_url,
         button: words.button,
         rows: &rows,
@@ -250,6 +257,7 @@ fn layout(letter: &Letter<'_>) -> Result<Rendered, RenderError> {
     let notes = letter.notes.iter().filter(|note| !note.is_empty());
     let told: Context = Value::from_pairs([
         ("language", Value::from(letter.language.code)),
+        ("colon", Value::from(letter.language.colon)),
         ("from", Value::from(letter.from)),
         ("subject", Value::from(letter.subject.as_str())),
         ("hello", Value::from(letter.hello.as_str())),

@@ -317,7 +317,7 @@ mod tests {
     #[case("spec.priority", Operator::GreaterThan, &["5"], false)]
     #[case("spec.priority", Operator::LessThan, &["10"], true)]
     #[case("spec.hold", Operator::In, &["false"], true)]
-    #[case("spec.hold", Operator::In, &["0"], false)]
+    #[case("spec.hold", Operator::In, &["true"], false)]
     #[case("spec.dueBy", Operator::LessThan, &["2026-05-01T14:00:00+01:00"], true)]
     #[case("spec.dueBy", Operator::In, &["2026-05-01T14:00:00+02:00"], true)]
     #[case("spec.items[*].name", Operator::In, &["Wine"], true)]

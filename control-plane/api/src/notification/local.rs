@@ -9,8 +9,14 @@ use super::builtin::language;
 /// An ETA is told to so many minutes: more would promise what nobody knows.
 const ETA_MINUTES: i64 = 5;
 
-/// The moment, with its day unless that is the day of `now`: `2:35 PM`, `Sat, May 2, 2:35 PM`.
+/// The moment, with its day unless that is the day of `now`: `2:35 PM`, `Sat, May 2, 2:35 PM`. UTC is said, since it is the
+/// zone of who has said none, and few clocks show it.
 pub(crate) fn moment(at: Timestamp, now: Timestamp, zone: &TimeZone, locale: &str) -> String {
+    let told = in_zone(at, now, zone, locale);
+    if zone.iana_name().is_none_or(|name| name == "UTC") { format!("{told} UTC") } else { told }
+}
+
+fn in_zone(at: Timestamp, now: Timestamp, zone: &TimeZone, locale: &str) -> String {
     let (local, today) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()).date());
     if local.date() == today {
         return clock(&local, locale);
@@ -88,6 +94,13 @@ mod tests {
         let at = |text: &str| moment(text.parse().unwrap(), now, &zone, locale);
         assert_eq!(at("2026-05-01T12:35:00Z"), today);
         assert_eq!(at("2026-05-01T22:05:00Z"), tomorrow);
+    }
+
+    #[test]
+    fn the_zone_of_who_has_said_none_is_told() {
+        let at: Timestamp = "2026-05-01T12:35:00Z".parse().unwrap();
+        assert_eq!(moment(at, at, &TimeZone::UTC, "en"), "12:35 PM UTC");
+        assert_eq!(moment(at, at, &TimeZone::get("Europe/London").unwrap(), "en-GB"), "13:35");
     }
 
     #[test]

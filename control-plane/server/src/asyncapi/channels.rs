@@ -69,6 +69,19 @@ pub(super) fn channels() -> Value {
                 "bindingVersion": "0.1.0",
             }},
         },
+        "tracking": {
+            "address": "/v1/track/{token}/stream",
+            "title": "A customer's delivery",
+            "description": "What a customer sees of one delivery, for who has the link. Who comes back begins with a `reset`.",
+            "servers": [reference("servers/controlPlane")],
+            "parameters": {"token": {"description": "That of the link."}},
+            "messages": {
+                "hello": frame("HelloFrame", "The first frame", Vec::new()),
+                "view": frame("TrackedFrame", "All there is to see", Vec::new()),
+                "position": frame("ApproachFrame", "Where the driver is", Vec::new()),
+            },
+            "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+        },
         "redis": {
             "address": "dropmate:{database}:events",
             "title": "The stream in Redis",
@@ -111,6 +124,11 @@ pub(super) fn operations() -> Value {
             "action": "send", "channel": to("stream"), "title": "Frames to clients",
             "summary": "DropMate tells a client what it may see. Clients say nothing.",
             "messages": of("stream", &["hello", "event", "position", "reset"]),
+        },
+        "track": {
+            "action": "send", "channel": to("tracking"), "title": "Frames to a customer",
+            "summary": "DropMate tells a customer what there is to see of a delivery.",
+            "messages": of("tracking", &["hello", "view", "position"]),
         },
         "publish": {
             "action": "send", "channel": to("redis"), "title": "Events to Redis",

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::reference;
+use crate::track::View;
 
 /// The first frame of a stream.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +85,42 @@ struct Everything {
     more: bool,
 }
 
+/// What a customer sees, anew whenever something else than the position has changed.
+#[derive(Debug, JsonSchema)]
+#[expect(dead_code, reason = "only its schema is wanted; the frame is written where it is sent")]
+struct TrackedFrame {
+    /// `reset` first, then `event`.
+    #[serde(rename = "type")]
+    type_: String,
+    /// The revision that it is of.
+    seq: u64,
+    /// All of it.
+    data: View,
+}
+
+/// Where the driver is, for a customer.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct ApproachFrame {
+    /// `position`.
+    #[serde(rename = "type")]
+    type_: String,
+    /// The revision that is known.
+    seq: u64,
+    /// Where and when.
+    data: Approach,
+}
+
+/// Where the driver is.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+struct Approach {
+    /// Degrees north.
+    latitude: f64,
+    /// Degrees east.
+    longitude: f64,
+    /// When (business time).
+    at: jiff::Timestamp,
+}
+
 /// What a receiver of webhooks checks a request by, as Standard Webhooks say.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 struct WebhookHeaders {
@@ -114,11 +151,15 @@ pub(super) fn all() -> Value {
         ("HelloFrame", "hello", generator.root_schema_for::<HelloFrame>()),
         ("PositionFrame", "position", generator.root_schema_for::<PositionFrame>()),
         ("ResetFrame", "reset", generator.root_schema_for::<ResetFrame>()),
+        ("ApproachFrame", "position", generator.root_schema_for::<ApproachFrame>()),
     ] {
         let mut schema = bare(schema.into());
         schema["properties"]["type"] = json!({"const": tag});
         schemas.insert(name.to_owned(), schema);
     }
+    let mut tracked = bare(generator.root_schema_for::<TrackedFrame>().into());
+    tracked["properties"]["type"] = json!({"enum": ["reset", "event"]});
+    schemas.insert("TrackedFrame".to_owned(), tracked);
     schemas.insert("WebhookHeaders".to_owned(), bare(generator.root_schema_for::<WebhookHeaders>().into()));
     schemas.extend(generator.take_definitions(true));
     for kind in ["Order", "Driver", "Webhook"] {

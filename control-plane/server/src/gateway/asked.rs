@@ -5,7 +5,7 @@ use http::Method;
 
 use super::phone;
 use crate::{
-    auth,
+    auth, callbacks,
     caller::{Admission, Caller},
     error::ApiError,
     request_info::ResourceInfo,
@@ -91,8 +91,9 @@ impl Asked {
         let stream = customers || path == stream::PATH;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
         let page = auth::PAGES.iter().any(|root| path.starts_with(root));
-        let public =
-            told || page || track::is_public(path) || (DOORS.contains(&path) && *request.method() == Method::POST);
+        let called_back = callbacks::asks(request.method(), path);
+        let door = DOORS.contains(&path) && *request.method() == Method::POST;
+        let public = told || page || called_back || door || track::is_public(path);
         let upload = path == UPLOAD && *request.method() == Method::POST;
         Self { info, route, surface, watch, stream, public, phone, upload }
     }

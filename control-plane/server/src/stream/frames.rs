@@ -142,7 +142,7 @@ pub(super) fn of_change(words: &Words, eyes: Option<&Eyes>, change: &Event) -> R
         happened.retain(|(_, event)| concerns(event, eyes.own()));
     }
     if happened.is_empty() {
-        happened.push((count, OrderEvent { name: events::UPDATED, at: None, driver: None }));
+        happened.push((count, OrderEvent::new(events::UPDATED, None)));
     }
     let order = order(words, eyes, &change.object, change.revision)?;
     let written_at = cloud::written_at(&value, &words.clock);

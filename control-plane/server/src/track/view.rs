@@ -11,6 +11,7 @@ use dropmate_api::{
 };
 use dropmate_live::Position;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// A position that is older is not shown: the driver is elsewhere by now.
@@ -39,9 +40,9 @@ pub(super) struct Known<'a> {
 }
 
 /// What is shown.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct View {
+pub(crate) struct View {
     pub(super) phase: Phase,
     /// When the goods are expected; null where nobody knows, and at the end.
     pub(super) eta: Option<Expected>,
@@ -53,14 +54,14 @@ pub(super) struct View {
 }
 
 /// Between when and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Expected {
     pub(super) earliest: Timestamp,
     pub(super) latest: Timestamp,
 }
 
 /// Who brings it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SeenDriver {
     pub(super) first_name: String,
@@ -72,14 +73,14 @@ pub(super) struct SeenDriver {
 }
 
 /// Something that happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub(super) struct Entry {
     pub(super) at: Timestamp,
     pub(super) what: What,
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum What {
     Placed,

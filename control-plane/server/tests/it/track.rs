@@ -10,6 +10,8 @@ mod page;
 mod probe;
 #[path = "track/quiet.rs"]
 mod quiet;
+#[path = "track/shared.rs"]
+mod shared;
 #[path = "track/stream.rs"]
 mod stream;
 

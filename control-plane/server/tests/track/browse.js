@@ -186,8 +186,21 @@ async function main() {
   const found = await violations();
   if (!found.some((rule) => rule.startsWith('image-alt'))) throw new Error(`axe finds no missing text: ${found}`);
 
+  await close();
+}
+
+// Its children write into the profile until they are gone as well; what is left then is the system's to sweep.
+async function close() {
+  session = undefined;
+  const gone = new Promise((resolve) => { browser.on('exit', resolve); });
+  call('Browser.close').catch(() => {});
+  await Promise.race([gone, pause(SOON)]);
   browser.kill('SIGKILL');
-  fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  try {
+    fs.rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  } catch (error) {
+    process.stderr.write(`browse.js: ${error.message}\n`);
+  }
 }
 
 main().then(() => process.exit(0), (error) => fail(error.stack));

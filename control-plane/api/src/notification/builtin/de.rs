@@ -4,6 +4,7 @@ use super::{Labels, Language, Words};
 
 pub(super) const WORDS: Language = Language {
     code: "de",
+    colon: ":",
     hello: "Guten Tag {{ order.recipient.name }},",
     recipient: [
         Words {

@@ -4,6 +4,7 @@ use super::{Labels, Language, Words};
 
 pub(super) const WORDS: Language = Language {
     code: "en",
+    colon: ":",
     hello: "Hello {{ order.recipient.name }},",
     recipient: [
         Words {

@@ -4,6 +4,7 @@ use super::{Labels, Language, Words};
 
 pub(super) const WORDS: Language = Language {
     code: "fr",
+    colon: " :",
     hello: "Bonjour {{ order.recipient.name }},",
     recipient: [
         Words {
