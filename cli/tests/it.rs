@@ -31,6 +31,8 @@ mod history;
 mod kubectl;
 #[path = "it/links.rs"]
 mod links;
+#[path = "it/notifications.rs"]
+mod notifications;
 #[path = "it/phones.rs"]
 mod phones;
 #[path = "it/probe.rs"]

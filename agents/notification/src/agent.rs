@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use dropmate_agent::{Election, Now, Recorder, Stage, Standing, Term, call, call::with_deadline};
 use dropmate_api::{Clock, SYSTEM_NAMESPACE};
 use k8s_openapi::{
@@ -104,9 +105,17 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         planned: config.planned.clone(),
         ended: ended.clone(),
     };
-    let sending = tokio::spawn(pipeline.run(shutdown.clone()));
+    // An agent that sends nothing shall not go on planning as if it did.
+    let stop = shutdown.child_token();
+    let sending = tokio::spawn({
+        let (stop, ends_with_us) = (stop.clone(), stop.clone().drop_guard());
+        async move {
+            pipeline.run(stop).await;
+            drop(ends_with_us);
+        }
+    });
     let world = World::watch(&caller);
-    let mut election = Election::new(caller.clone(), SYSTEM_NAMESPACE, AGENT, &config.identity, now, shutdown.clone())
+    let mut election = Election::new(caller.clone(), SYSTEM_NAMESPACE, AGENT, &config.identity, now, stop)
         .advertise(config.address.clone());
     config.standing.set(Stage::StandsBy);
     while let Some(term) = election.win().await {
@@ -133,7 +142,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
         config.standing.set(Stage::StandsBy);
         term.resign().await;
     }
-    let _ = sending.await;
+    sending.await.context("the sending pipeline ended by itself")?;
     drop(recorder);
     // What is not told by then stays untold; it stands among the messages.
     let _ = tokio::time::timeout(FLUSH_MAX, events_written).await;

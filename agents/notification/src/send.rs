@@ -104,6 +104,11 @@ struct Under {
 impl Pipeline {
     /// Sends until shut down, and then ends what is under way.
     pub async fn run(self, shutdown: CancellationToken) {
+        if !self.store.is_shared()
+            && let Err(error) = self.store.forget_senders().await
+        {
+            tracing::warn!(error = %error, "what was begun before waits until its sender is believed to be dead");
+        }
         let stop_beating = CancellationToken::new();
         // Whoever ends us ends what says that we live.
         let beating = AbortOnDropHandle::new(tokio::spawn(beat(
@@ -207,13 +212,8 @@ impl Under {
     ) {
         let (task, made) = match done {
             Ok((task, made)) => (task, Some(made)),
-            // It panicked: its claim stays until this process ends, and is then taken over.
-            Err(error) => {
-                if error.is_panic() {
-                    tracing::error!(error = %error, "an attempt panicked");
-                }
-                (error.id(), None)
-            }
+            // Ended with the process; others take it over.
+            Err(error) => (error.id(), None),
         };
         let Some(queue) = self.queue_of.remove(&task) else { return };
         let count = if is_endpoint(&queue) { &mut self.to_endpoints } else { &mut self.to_people };

@@ -9,6 +9,7 @@ mod it {
     mod mail;
     mod pipeline;
     mod plans;
+    mod program;
     mod requests;
     mod services;
     mod shop;

@@ -63,13 +63,16 @@ enum AuditFormat {
 
 /// A time, said as such or by how long ago it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
+pub(crate) enum Moment {
+    /// That time.
     At(Timestamp),
+    /// So long before now.
     Ago(SignedDuration),
 }
 
 impl Moment {
-    fn at(self, now: Timestamp) -> Timestamp {
+    /// The time itself.
+    pub(crate) fn at(self, now: Timestamp) -> Timestamp {
         match self {
             Self::At(at) => at,
             Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
@@ -77,7 +80,8 @@ impl Moment {
     }
 }
 
-fn moment(text: &str) -> Result<Moment, String> {
+/// Reads one of the command line.
+pub(crate) fn moment(text: &str) -> Result<Moment, String> {
     if let Ok(at) = text.parse() {
         return Ok(Moment::At(at));
     }

@@ -104,6 +104,19 @@ pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderE
     events
 }
 
+/// Whether nothing but what is known of messages has changed: to tell people of that would bring the next such change.
+pub fn is_about_messages(before: &Order, after: &Order) -> bool {
+    let rest = |order: &Order| {
+        let mut status = order.status.clone().unwrap_or_default();
+        status.conditions.retain(|held| held.type_ != NOTIFIED);
+        status
+    };
+    before.spec == after.spec
+        && before.metadata.labels == after.metadata.labels
+        && before.metadata.annotations == after.metadata.annotations
+        && rest(before) == rest(after)
+}
+
 /// Why somebody did not hear of the order, as the condition tells it now. Another message that fails tells it anew.
 pub fn not_notified(status: &OrderStatus) -> Option<&Condition> {
     status.conditions.iter().find(|held| held.type_ == NOTIFIED && held.status == ConditionStatus::False)

@@ -301,10 +301,11 @@ pub struct HttpChannel {
     /// Headers; `{{ secret }}` in a value is the secret.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// The body as a template over `to`, `text`, `subject`, `key` and the event's fields, each written as JSON.
+    /// The body as a template over `to`, `text`, `subject`, `key` and what other templates name. Each value is written as
+    /// `contentType` wants it: as JSON with its quotes, percent-encoded in a form, escaped in XML.
     #[schemars(length(min = 1, max = 16_384))]
     pub body: String,
-    /// `application/json` when absent.
+    /// `application/json` when absent; `application/x-www-form-urlencoded`, `application/xml`, `text/xml`, `text/plain`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// What `to` is.

@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, callbacks, events, gateway::no_such_task, history, identity, incidents, ingest, me,
-    notifications, pins, proofs, state::AppState, stream, track,
+    agents, archive, asyncapi, audit, auth, callbacks, events, gateway::no_such_task, history, identity, incidents,
+    ingest, me, notifications, pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -56,6 +56,7 @@ pub(crate) fn well_known(state: AppState) -> Router {
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
+        .route("/asyncapi.json", get(asyncapi::get))
         .route("/clock", get(clock))
         .route("/me", get(me::me))
         .route("/me/availability", put(me::set_availability))

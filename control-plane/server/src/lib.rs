@@ -7,6 +7,7 @@ mod admin;
 mod agents;
 mod archive;
 pub mod args;
+mod asyncapi;
 mod audit;
 mod auth;
 mod authenticate;

@@ -58,6 +58,8 @@ mod kubectl_verbs;
 mod limits;
 #[path = "it/lists.rs"]
 mod lists;
+#[path = "it/notifications.rs"]
+mod notifications;
 #[path = "it/objects.rs"]
 mod objects;
 #[path = "it/orders.rs"]

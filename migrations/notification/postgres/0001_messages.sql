@@ -71,7 +71,7 @@ CREATE INDEX messages_dead ON notification.messages (namespace, seq) WHERE state
 CREATE INDEX messages_endpoint ON notification.messages (queue, seq) WHERE channel = 'webhook';
 CREATE INDEX messages_of_namespace ON notification.messages (namespace, seq);
 CREATE INDEX messages_of_order ON notification.messages (namespace, order_name, seq);
-CREATE INDEX messages_provider_id ON notification.messages (provider_id) WHERE provider_id <> '';
+CREATE INDEX messages_of_uid ON notification.messages (order_uid, seq);
 CREATE INDEX messages_age ON notification.messages (created_at);
 -- What still says something: cut after a month.
 CREATE INDEX messages_content ON notification.messages (created_at) WHERE text <> '' OR payload IS NOT NULL;

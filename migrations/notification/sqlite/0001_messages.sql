@@ -71,7 +71,7 @@ CREATE INDEX messages_dead ON messages (namespace, seq) WHERE state = 'dead';
 CREATE INDEX messages_endpoint ON messages (queue, seq) WHERE channel = 'webhook';
 CREATE INDEX messages_of_namespace ON messages (namespace, seq);
 CREATE INDEX messages_of_order ON messages (namespace, order_name, seq);
-CREATE INDEX messages_provider_id ON messages (provider_id) WHERE provider_id <> '';
+CREATE INDEX messages_of_uid ON messages (order_uid, seq);
 CREATE INDEX messages_age ON messages (created_at);
 -- What still says something: cut after a month.
 CREATE INDEX messages_content ON messages (created_at) WHERE text <> '' OR payload IS NOT NULL;

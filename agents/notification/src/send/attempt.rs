@@ -1,8 +1,9 @@
 //! One attempt: what only now may be known is filled in, the provider is asked, and what follows is decided.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dropmate_api::{Clock, notification::template::fill};
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, timeout};
 
@@ -45,8 +46,21 @@ pub(super) struct Made {
 }
 
 impl Desk {
-    /// Makes an attempt with a message claimed at `claimed_at`.
+    /// Makes an attempt with a message claimed at `claimed_at`. One that breaks down in our own hands is in doubt as well.
     pub(super) async fn attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
+        match AssertUnwindSafe(self.try_attempt(message, claimed_at)).catch_unwind().await {
+            Ok(made) => made,
+            Err(_) => {
+                tracing::error!(id = message.id, channel = message.channel, "an attempt panicked");
+                let channel = Channel::named(&message.channel).unwrap_or(Channel::Email);
+                let outcome = Outcome::InDoubt { answer: "the attempt broke down within DropMate".to_owned() };
+                let (end, health) = verdict(message, channel, outcome, self.clock.system_now());
+                self.made(message, "", end, health, None)
+            }
+        }
+    }
+
+    async fn try_attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
         let Some(channel) = Channel::named(&message.channel) else {
             let answer = format!("this version knows no channel {:?}", message.channel);
             return self.made(

@@ -240,6 +240,14 @@ impl Store {
         })
     }
 
+    /// Nobody else sends from a file: whoever did has ended.
+    pub async fn forget_senders(&self) -> Result<(), sqlx::Error> {
+        writing!(self.db(), connection => {
+            sqlx::query("DELETE FROM senders").execute(&mut *connection).await?;
+            Ok(())
+        })
+    }
+
     /// Takes back what dead senders have begun: whether it was sent is not known, so it is sent again, under the same id.
     /// Returns how many.
     pub async fn take_over(&self, now: Timestamp) -> Result<usize, sqlx::Error> {

@@ -206,6 +206,27 @@ async fn a_policy_says_who_hears_what_and_its_counts_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn that_somebody_was_told_is_told_to_nobody() {
+    let town = Town::new().await;
+    let policy = json!({
+        "builtInRules": "Off", "templates": [{"name": "t", "subject": "s", "text": "{{ event }}"}],
+        "rules": [{"name": "all", "events": ["order.*"], "channel": "Email", "template": "t"}],
+    });
+    town.make("notificationpolicies", "NotificationPolicy", "default", policy).await;
+    let agent = town.start("one", vault()).await;
+    town.place("o-1", json!({"name": "Ada", "email": "ada@example.org"})).await;
+    town.order_when("o-1", |order| {
+        order.status.as_ref().is_some_and(|status| {
+            status.conditions.iter().any(|held| held.type_ == "CustomerNotified" && held.reason == "OrderCreated")
+        })
+    })
+    .await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(told(&agent.messages("o-1").await), [("order.created", "email", "ada@example.org", "sent")]);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_the_first_agent_is_not_told_and_how_far_it_is_is() {
     let town = Town::new().await;
     town.add_sam().await;

@@ -5,7 +5,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{DELETED, NOT_NOTIFIED, OrderEvent, UPDATED, driver, not_notified, order_events, webhook};
+use super::{
+    DELETED, NOT_NOTIFIED, NOTIFIED, OrderEvent, UPDATED, driver, is_about_messages, not_notified, order_events,
+    webhook,
+};
 use crate::{Clock, Driver, GROUP, Order, Phase, VERSION, Webhook, driver::Availability};
 
 /// The specification of CloudEvents that the events follow.
@@ -62,7 +65,7 @@ pub struct OrderData<O> {
     /// When the goods are expected at the door (business time).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Timestamp>,
-    /// Of `notification.failed`: why, for programs.
+    /// Of `notification.failed`: why, for programs. Of `order.updated`: `CustomerNotified`, where nothing else has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Of `notification.failed`: of what nobody was told, for people.
@@ -170,8 +173,12 @@ pub fn of_revision(
                 (Some(_), Some(is)) => order_events(was.as_ref(), Some(is)),
             };
             let order = is.as_ref().or(was.as_ref());
+            let about_messages = was.as_ref().zip(is.as_ref()).is_some_and(|(was, is)| is_about_messages(was, is));
             let event = |(ordinal, event): (usize, OrderEvent)| {
-                let data = OrderData::of(&event, order, shown());
+                let mut data = OrderData::of(&event, order, shown());
+                if about_messages && event.name == UPDATED {
+                    data.reason = Some(NOTIFIED.to_owned());
+                }
                 origin.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
             };
             happened.into_iter().enumerate().map(event).collect()

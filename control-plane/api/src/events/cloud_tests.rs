@@ -108,3 +108,27 @@ fn there_is_a_sample_of_every_event_that_is_kept() {
     let kept: BTreeSet<_> = catalog::ALL.iter().filter(|e| !e.transient).map(|event| event.name.to_owned()).collect();
     assert_eq!(told, kept);
 }
+
+#[test]
+fn a_change_about_messages_alone_says_so() {
+    let noted = |reason: &str, phase: &str| {
+        order(json!({"phase": phase, "conditions": [{"type": "CustomerNotified", "status": "True", "reason": reason,
+            "message": "", "lastTransitionTime": "2026-11-29T12:00:00Z"}]}))
+    };
+    let reason = |before: &Value, after: &Value| {
+        let events = of_revision(&place("orders"), Some(before), Some(after), &clock());
+        (events[0].type_.clone(), events[0].data.get("reason").cloned())
+    };
+    let told = Some(json!("CustomerNotified"));
+    assert_eq!(
+        reason(&noted("OrderAssigned", "Ready"), &noted("OrderDelivered", "Ready")),
+        ("order.updated".to_owned(), told.clone())
+    );
+    assert_eq!(
+        reason(&order(json!({"phase": "Ready"})), &noted("OrderAssigned", "Ready")),
+        ("order.updated".to_owned(), told)
+    );
+    let mut labelled = noted("OrderDelivered", "Ready");
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    assert_eq!(reason(&noted("OrderAssigned", "Ready"), &labelled), ("order.updated".to_owned(), None));
+}

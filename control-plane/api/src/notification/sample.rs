@@ -1,5 +1,7 @@
 //! A sample order, for previews and for trying templates before they are used.
 
+use std::sync::LazyLock;
+
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde_json::{Value, json};
 
@@ -62,7 +64,18 @@ pub fn order(event: &str, at: Timestamp) -> Value {
 }
 
 /// The fullest and the barest order there is, told to its recipient: a template must bear both.
-pub(crate) fn extremes() -> [Facts; 2] {
+pub(crate) fn extremes() -> &'static [Facts; 2] {
+    static EXTREMES: LazyLock<[Facts; 2]> = LazyLock::new(made);
+    &EXTREMES
+}
+
+/// The names that a template may use, as the fullest order has them.
+pub(crate) fn vocabulary() -> &'static Value {
+    static VOCABULARY: LazyLock<Value> = LazyLock::new(|| serde_json::to_value(&extremes()[0]).unwrap_or_default());
+    &VOCABULARY
+}
+
+fn made() -> [Facts; 2] {
     // Any day does.
     let at = Timestamp::from_second(1_777_636_800).unwrap_or(Timestamp::UNIX_EPOCH);
     let mut full = order("order.attempt_failed", at);

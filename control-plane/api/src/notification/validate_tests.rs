@@ -100,6 +100,7 @@ fn what_would_fail_later_is_refused_now(#[case] spec: Value, #[case] field: &str
 #[case("{{ order.name.first }}", "order.name is a text")]
 // Also where no order that is tried comes by.
 #[case("{% if order.priority > 1000 %}{{ order.bogus }}{% endif %}", "there is no order.bogus")]
+#[case("{% if order.priority > 1000 %}\n{{ order.name|shout }}{% endif %}", "line 2: there is no filter \"shout\"")]
 #[case("{% for item in order.items %}{{ item.weight }}{% endfor %}", "names what is not there")]
 #[case("\n\n{% if order.eta %}", "line 3: ")]
 #[case("{{ order.eta | nope }}", "nope")]

@@ -2,6 +2,8 @@
 
 #[path = "events/feed.rs"]
 mod feed;
+#[path = "events/published.rs"]
+mod published;
 
 use std::collections::BTreeMap;
 

@@ -52,6 +52,12 @@ impl Shop {
         shop
     }
 
+    /// The same business at another replica; this one ends.
+    pub(crate) async fn move_to(self, server: Server) -> Self {
+        self.server.end().await;
+        Self { server, fence: self.fence }
+    }
+
     pub(crate) async fn send(&self, caller: &str, method: Method, path: &str, body: &Value) -> Value {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let request = self.server.call(caller, method, path).header("content-type", kind).body(body.to_string());

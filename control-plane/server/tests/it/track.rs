@@ -8,6 +8,8 @@ mod links;
 mod page;
 #[path = "track/probe.rs"]
 mod probe;
+#[path = "track/quiet.rs"]
+mod quiet;
 #[path = "track/stream.rs"]
 mod stream;
 
@@ -85,6 +87,12 @@ impl Shop {
             report[name] = value.clone();
         }
         self.of_acme("dispatcher").post(&at("acme", &format!("orders/{order}/progress")), &report).await
+    }
+
+    /// The driver brings an order, from wherever it is.
+    pub(crate) async fn bring(&self, order: &str, driver: &str) {
+        self.tell(order, "pickUp", driver, &Value::Null).await.ok();
+        self.tell(order, "deliver", driver, &Value::Null).await.ok();
     }
 
     /// What the agent for dispatch plans for a driver.

@@ -174,6 +174,13 @@ async function main() {
   await until('that the link is gone', headline('leads nowhere'));
   await check('gone');
 
+  // The pages behind mailed links, and the drivers' page before its phone is paired.
+  for (const [state, place] of [['invitation', '/invitations/x'], ['verification', '/verifications/x'], ['phone', '/d']]) {
+    await call('Page.navigate', { url: new URL(place, PAGE).href });
+    await until(state, `location.pathname === ${JSON.stringify(place)} && document.readyState === 'complete' && document.querySelector('h1')`);
+    await check(state);
+  }
+
   // A check that finds nothing wrong in a page that is wrong would be none.
   await evaluate("document.querySelector('main').insertAdjacentHTML('beforeend', '<img src=\"data:,\"><p style=\"color:#bbb\">x</p>'); true");
   const found = await violations();

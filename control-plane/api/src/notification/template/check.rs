@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use minijinja::ErrorKind;
 use serde_json::Value;
 
 use super::{
@@ -25,6 +26,10 @@ const FUNCTIONS: [&str; 3] = ["range", "dict", "namespace"];
 
 /// What the body of a request sees besides.
 const OF_REQUESTS: [&str; 4] = ["to", "text", "subject", "key"];
+
+/// What a template may use up on a sample, which is small: less than on the largest order, since a policy may have hundreds
+/// of templates to try in one request.
+const CHECK_FUEL: u64 = 20_000;
 
 /// Letters of a template's line that are shown in an error.
 const SHOWN: usize = 100;
@@ -70,7 +75,9 @@ fn body(causes: &mut Vec<Cause>, field: &str, request: &HttpChannel) {
     one(causes, field, &request.body, escape, &told);
     if escape == Escape::Json && causes.len() == before {
         for facts in sample::extremes() {
-            let Ok(made) = engine::render(field, &request.body, escape, told(&facts)) else { continue };
+            let Ok(made) = engine::render_within(CHECK_FUEL, field, &request.body, escape, told(facts)) else {
+                continue;
+            };
             if let Err(error) = serde_json::from_str::<Value>(&made) {
                 let detail = format!(
                     "does not come to JSON ({error}); every value brings its own quotes: {{\"to\": {{{{ to }}}}, \"text\": {{{{ text }}}}}}"
@@ -97,6 +104,13 @@ fn one(causes: &mut Vec<Cause>, field: &str, source: &str, escape: Escape, told:
         wrong(line, &detail);
         return;
     }
+    for (line, filter) in filters(source) {
+        let tried = environment(Escape::None).render_str(&format!("{{{{ 0|{filter} }}}}"), ());
+        if tried.is_err_and(|error| error.kind() == ErrorKind::UnknownFilter) {
+            wrong(Some(line), &format!("there is no filter {filter:?}"));
+            return;
+        }
+    }
     let requests = field.ends_with(".body");
     let unknown: Vec<(String, String)> =
         names(source, true).into_iter().filter_map(|name| Some((unknown(&name, requests)?, name))).collect();
@@ -110,11 +124,64 @@ fn one(causes: &mut Vec<Cause>, field: &str, source: &str, escape: Escape, told:
     }
     let orders = ["", " in an order without items, windows, a driver, an ETA (ask with {% if … %} first)"];
     for (facts, order) in sample::extremes().iter().zip(orders) {
-        if let Err(RenderError::Template { line, detail, .. }) = engine::render(field, source, escape, told(facts)) {
+        let tried = engine::render_within(CHECK_FUEL, field, source, escape, told(facts));
+        if let Err(RenderError::Template { line, detail, .. }) = tried {
             wrong(line, &format!("{detail}{order}; there are {}", vocabulary(requests).join(", ")));
             return;
         }
     }
+}
+
+/// The filters that a template names, each with its line: one that stands where no sample comes by is found out all the
+/// same.
+fn filters(source: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    // What is raw is no code, and not worth telling apart.
+    if source.contains("endraw") {
+        return found;
+    }
+    let mut rest = source;
+    while let Some(at) = rest.find('{') {
+        let tag = &rest[at + 1..];
+        rest = tag;
+        let end = match tag.chars().next() {
+            Some('{') => "}}",
+            Some('%') => "%}",
+            Some('#') => {
+                rest = tag.split_once("#}").map_or("", |(_, after)| after);
+                continue;
+            }
+            _ => continue,
+        };
+        let (mut quote, mut skip) = (None, 1);
+        for (at, letter) in tag.char_indices() {
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            match quote {
+                Some(_) if letter == '\\' => skip = 1,
+                Some(open) if letter == open => quote = None,
+                Some(_) => {}
+                None if letter == '"' || letter == '\'' => quote = Some(letter),
+                None if letter == '|' => {
+                    let name = tag[at + 1..].trim_start();
+                    let length = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+                    // Every one of these texts is the end of the source.
+                    let offset = source.len() - name.len();
+                    if length > 0 {
+                        found.push((source[..offset].lines().count().max(1), &name[..length]));
+                    }
+                }
+                None if tag[at..].starts_with(end) => {
+                    rest = &tag[at..];
+                    break;
+                }
+                None => {}
+            }
+        }
+    }
+    found
 }
 
 /// The names that a template takes from outside, sorted.
@@ -131,9 +198,7 @@ fn unknown(name: &str, requests: bool) -> Option<String> {
     if FUNCTIONS.contains(&root) && root != "namespace" || requests && OF_REQUESTS.contains(&root) {
         return None;
     }
-    let [full, _] = sample::extremes();
-    let facts = serde_json::to_value(full).unwrap_or_default();
-    let Some(mut value) = facts.get(root) else {
+    let Some(mut value) = sample::vocabulary().get(root) else {
         return Some(format!("there is no {root:?}; there are {}", vocabulary(requests).join(", ")));
     };
     let mut walked = root.to_owned();
@@ -157,9 +222,8 @@ fn unknown(name: &str, requests: bool) -> Option<String> {
 
 /// What a template may name, at the top.
 fn vocabulary(requests: bool) -> Vec<String> {
-    let [full, _] = sample::extremes();
-    let facts = serde_json::to_value(full).unwrap_or_default();
-    let mut names: Vec<String> = facts.as_object().map(|fields| fields.keys().cloned().collect()).unwrap_or_default();
+    let known = sample::vocabulary().as_object();
+    let mut names: Vec<String> = known.map(|fields| fields.keys().cloned().collect()).unwrap_or_default();
     if requests {
         names.extend(OF_REQUESTS.map(str::to_owned));
     }
@@ -174,4 +238,15 @@ fn shown(source: &str, line: Option<usize>) -> Value {
         return Value::from(line);
     }
     Value::from(line.chars().take(SHOWN - 1).chain(['…']).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filters;
+
+    #[test]
+    fn filters_are_found_wherever_they_stand() {
+        let source = "a | b {{ x|upper }}\n{% if y %}{{ z | nope(1)|trim }}{% endif %}{# {{ c|d }} #}\n{{ \"a|b\" ~ 'it\\'s|c' | last }} {";
+        assert_eq!(filters(source), [(1, "upper"), (2, "nope"), (2, "trim"), (3, "last")]);
+    }
 }

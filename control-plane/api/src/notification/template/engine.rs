@@ -50,7 +50,19 @@ pub(crate) fn escape_of(content_type: Option<&str>) -> Option<Escape> {
 
 /// Renders the source. `place` names it in errors.
 pub(crate) fn render(place: &str, source: &str, escape: Escape, told: Value) -> Result<String, RenderError> {
-    let environment = environment(escape);
+    render_within(FUEL, place, source, escape, told)
+}
+
+/// The same with less fuel.
+pub(super) fn render_within(
+    fuel: u64,
+    place: &str,
+    source: &str,
+    escape: Escape,
+    told: Value,
+) -> Result<String, RenderError> {
+    let mut environment = environment(escape);
+    environment.set_fuel(Some(fuel));
     environment.render_named_str("template", source, told).map_err(|error| failure(place, &error))
 }
 

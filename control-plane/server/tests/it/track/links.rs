@@ -91,7 +91,7 @@ async fn two_hours_after_the_end_a_link_is_as_if_it_had_never_been() {
     shop.bound("o1", "sam", &json!({})).await;
     let (over, revoked) = (shop.link_token("o1").await, shop.link_token("sams").await);
     shop.of_acme("manager").delete("/v1/namespaces/acme/orders/sams/tracking-links", &json!({})).await.ok();
-    shop.tell("o1", "deliver", "sam", &Value::Null).await.ok();
+    shop.bring("o1", "sam").await;
     let made = shop.of_acme("manager").post(LINKS, &json!({})).await.ok();
     let order = shop.operator.get(&at("acme", "orders/o1")).await.ok();
     let finished: jiff::Timestamp = text(&order["status"]["finishedAt"]).parse().unwrap();

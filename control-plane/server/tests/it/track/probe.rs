@@ -16,7 +16,7 @@ use crate::{client::text, proofs::Shop, stream::socket::ask_at};
 
 const EVERY: Duration = Duration::from_millis(100);
 /// How long each step of the life lasts.
-const STEP: Duration = Duration::from_millis(700);
+const STEP: Duration = Duration::from_secs(1);
 
 /// What was seen by whom, in which step.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ async fn a_probe_sees_the_driver_on_the_way_to_its_order_and_at_no_other_time() 
                 let number = step.load(Ordering::SeqCst);
                 if number.is_multiple_of(2) {
                     tick += 1;
-                    shop.drives("sam", 40.0 + f64::from(number) / 100.0 + f64::from(tick % 100) / 100_000.0);
+                    shop.drives("sam", 40.0 + f64::from(number) / 100.0 + f64::from(tick % 100 + 1) / 100_000.0);
                 }
                 sleep(Duration::from_millis(30)).await;
             }

@@ -62,7 +62,7 @@ async fn a_stream_ends_with_its_link() {
     let (mut revoked, mut over) = (open(shop, &sams).await, open(shop, &kims).await);
     shop.of_acme("manager").delete("/v1/namespaces/acme/orders/sams/tracking-links", &json!({})).await.ok();
     assert_eq!(revoked.closed().await, 4401);
-    shop.tell("kims", "deliver", "kim", &Value::Null).await.ok();
+    shop.bring("kims", "kim").await;
     while over.next().await["data"]["phase"] != "Delivered" {}
     late.pass(SignedDuration::from_hours(2));
     // Nobody writes anything any more: time alone ends it.
