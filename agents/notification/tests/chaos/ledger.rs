@@ -30,7 +30,7 @@ pub(crate) enum Fault {
 pub(crate) type Faults = &'static [(Fault, u32)];
 
 /// One kind of provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Side {
     Mail,
     Sms,
