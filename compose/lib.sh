@@ -52,7 +52,7 @@ tear_down() {
     fi
     whole down --volumes --remove-orphans --timeout 10 >/dev/null 2>&1 || true
     docker image rm "dropmate:$DROPMATE_TAG" "dropmate-control-plane:$DROPMATE_TAG" "dropmate-dispatch:$DROPMATE_TAG" \
-        "dropmate-tracking:$DROPMATE_TAG" \
+        "dropmate-tracking:$DROPMATE_TAG" "dropmate-notification:$DROPMATE_TAG" \
         >/dev/null 2>&1 || true
     if [ "$code" != 0 ]; then say "${0##*/}: failed ($code): $(cat "$work/why" 2>/dev/null || echo "see above")" >&2; fi
     rm -rf "$work"
@@ -69,11 +69,11 @@ build_images() {
         programs=${CARGO_TARGET_DIR:-target}/$([ "$PROFILE" = dev ] && echo debug || echo "$PROFILE")
     fi
     mkdir -p compose/prebuilt
-    for program in dropmate dropmate-control-plane dropmate-dispatch dropmate-tracking; do
+    for program in dropmate dropmate-control-plane dropmate-dispatch dropmate-tracking dropmate-notification; do
         strip -o "compose/prebuilt/$program" "$programs/$program"
     done
     begun=$(seconds)
-    compose build -q dispatch tracking control-plane-1 migrate
+    compose build -q dispatch tracking notification control-plane-1 migrate
     say "images made in $(since "$begun")"
 }
 

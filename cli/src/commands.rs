@@ -17,6 +17,7 @@ pub(crate) mod explain;
 pub(crate) mod get;
 pub(crate) mod history;
 pub(crate) mod keys;
+pub(crate) mod link;
 pub(crate) mod login;
 pub(crate) mod migrate;
 pub(crate) mod notifications;

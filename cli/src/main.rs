@@ -61,6 +61,7 @@ async fn run(Cli { connection, command }: Cli) -> Outcome {
         Command::Uncordon(args) => args.run(&connection).await,
         Command::Drain(args) => args.run(&connection).await,
         Command::Driver(args) => commands::driver::run(&connection, args).await,
+        Command::Link(args) => commands::link::run(&connection, args).await,
         Command::Notifications(args) => commands::notifications::run(&connection, args).await,
         Command::Webhooks(args) => commands::webhooks::run(&connection, args).await,
         Command::Login(args) => commands::login::login(&connection, args).await,

@@ -29,6 +29,8 @@ mod gitops;
 mod history;
 #[path = "it/kubectl.rs"]
 mod kubectl;
+#[path = "it/links.rs"]
+mod links;
 #[path = "it/notifications.rs"]
 mod notifications;
 #[path = "it/phones.rs"]

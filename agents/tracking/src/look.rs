@@ -26,7 +26,7 @@ use crate::{
     coarse,
     eta::{self, Leg, Start},
     fix::Fix,
-    promise::{self, Knowledge, Part, SILENCE},
+    promise::{self, ARRIVING, Knowledge, Part, SILENCE},
     stops::{self, OpenStop, StopTimes},
     timeline::{self, Entry},
     watch::{StopId, Watch},
@@ -163,6 +163,15 @@ struct Told {
     said: BTreeMap<&'static str, bool>,
 }
 
+/// What is ahead of the driver of an order.
+#[derive(Clone, Copy, Debug)]
+struct Ahead<'a> {
+    /// When the goods are expected at the door, and by which ways.
+    eta: Option<(Timestamp, &'a Timed)>,
+    /// How far the door is, in metres, if it is where the driver goes next.
+    next_door: Option<f64>,
+}
+
 impl Memory {
     /// Fixes of a driver that are in the history.
     pub fn see(&mut self, driver: &str, fixes: Vec<Fix>) {
@@ -248,8 +257,13 @@ impl Memory {
     pub fn decide(&mut self, scene: &Scene, timed: &[Timed], now: Timestamp) -> Acts {
         let mut acts = Acts::default();
         let mut etas: BTreeMap<&str, (Timestamp, &Timed)> = BTreeMap::new();
+        let mut next_doors: BTreeMap<&str, f64> = BTreeMap::new();
         for timed in timed {
             let Itinerary { start, stops, .. } = &timed.itinerary;
+            let next = stops.iter().take_while(|stop| stops[0].is_same_visit(stop));
+            for door in next.filter(|stop| stop.id.kind == StopKind::Dropoff) {
+                next_doors.insert(&door.id.uid, dropmate_planning::meters(start.place, door.place));
+            }
             let arrivals = eta::arrivals(*start, stops, &timed.seconds, now);
             for (stop, arrival) in stops.iter().zip(arrivals) {
                 if stop.id.kind == StopKind::Dropoff {
@@ -265,7 +279,8 @@ impl Memory {
         for order in &scene.orders {
             let uid = order.uid().unwrap_or_default();
             let eta = etas.get(uid.as_str()).copied();
-            self.look_at_order(scene, order, eta, &silent, now, &mut acts);
+            let ahead = Ahead { eta, next_door: next_doors.get(uid.as_str()).copied() };
+            self.look_at_order(scene, order, ahead, &silent, now, &mut acts);
         }
         let there: BTreeSet<String> = scene.orders.iter().filter_map(|order| order.uid()).collect();
         self.orders.retain(|uid, _| there.contains(uid));
@@ -323,7 +338,7 @@ impl Memory {
         &mut self,
         scene: &Scene,
         order: &Arc<Order>,
-        eta: Option<(Timestamp, &Timed)>,
+        Ahead { eta, next_door }: Ahead<'_>,
         silent: &BTreeMap<&str, Timestamp>,
         now: Timestamp,
         acts: &mut Acts,
@@ -334,7 +349,7 @@ impl Memory {
         let held = Part::of(order);
         let silent = driver.and_then(|driver| silent.get_key_value(driver)).map(|(driver, since)| (*driver, *since));
         let told = self.orders.entry(uid.clone()).or_insert_with(|| Told { last_eta: held.eta, ..Told::default() });
-        let known = Knowledge { eta: eta.map(|(eta, _)| eta), eta_written_at: told.eta_written_at, silent };
+        let known = Knowledge { eta: eta.map(|(eta, _)| eta), eta_written_at: told.eta_written_at, silent, next_door };
         let part = promise::part(order, known, now);
         let mut entries = Vec::new();
         if told.version != order.resource_version() {
@@ -400,7 +415,7 @@ impl Memory {
             acts.done.push(order.name_any());
         }
         if driver.is_some() || !ended {
-            wake(&mut acts.wake_at, promise::changes_at(order, eta.map(|(eta, _)| eta), now));
+            wake(&mut acts.wake_at, promise::changes_at(order, known, now));
         }
     }
 
@@ -475,17 +490,20 @@ fn set_stale(conditions: &mut Vec<Condition>, since: Option<Timestamp>, driver: 
 fn transitions(said: &mut BTreeMap<&'static str, bool>, held: &Part, part: &Part, now: Timestamp) -> Vec<Entry> {
     let mut entries = Vec::new();
     for (type_, begins, ends) in [
-        ("AtRisk", "AtRisk", "BackInTime"),
-        ("Late", "Late", "NoLongerLate"),
-        (STALE, "TrackingStale", "TrackingResumed"),
+        // That it ends is told by what follows: he is there, or it failed.
+        (ARRIVING, "Arriving", None),
+        ("AtRisk", "AtRisk", Some("BackInTime")),
+        ("Late", "Late", Some("NoLongerLate")),
+        (STALE, "TrackingStale", Some("TrackingResumed")),
     ] {
         // The order may still show what stood there before the last look.
         let before = said.insert(type_, part.holds(type_)).unwrap_or_else(|| held.holds(type_));
         let what = match (before, part.holds(type_)) {
-            (false, true) => begins,
+            (false, true) => Some(begins),
             (true, false) => ends,
-            _ => continue,
+            _ => None,
         };
+        let Some(what) = what else { continue };
         let finished = part.conditions.iter().any(|c| c.type_ == type_ && c.reason == "Finished");
         if !finished {
             entries.push(Entry::seen(format!("{what}:{}", now.as_millisecond()), now, what, json!({})));

@@ -1,8 +1,8 @@
-//! What tracking says about an order beside its ETA: whether the promise is at risk or broken, and whether its driver is
-//! silent. And when an ETA has moved enough to be written.
+//! What tracking says about an order beside its ETA: whether the promise is at risk or broken, whether its driver is
+//! silent, and whether he is about to arrive. And when an ETA has moved enough to be written.
 
 use dropmate_api::{
-    Condition, Order,
+    Condition, Order, Phase,
     common::{ConditionStatus, set_condition},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -23,8 +23,17 @@ pub const ETA_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// A driver with orders who is not heard of for longer than this is silent.
 pub const SILENCE: SignedDuration = SignedDuration::from_mins(5);
 
+/// A driver who goes to the door next and is expected this soon is arriving: time enough to put on one's shoes.
+pub const ARRIVING_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// And so is one who goes there next and is as near as this, whatever the streets do to the estimate.
+pub const ARRIVING_METERS: f64 = 500.0;
+
+/// The condition of an order whose driver is about to arrive.
+pub const ARRIVING: &str = "Arriving";
+
 /// The conditions of an order that tracking writes.
-pub const OURS: [&str; 3] = ["AtRisk", "Late", "TrackingStale"];
+pub const OURS: [&str; 4] = [ARRIVING, "AtRisk", "Late", "TrackingStale"];
 
 /// Tracking's part of an order's status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +76,8 @@ pub struct Knowledge<'a> {
     pub eta_written_at: Option<Timestamp>,
     /// The driver who is silent, and since when.
     pub silent: Option<(&'a str, Timestamp)>,
+    /// The door is where the driver goes next: how far it is, in metres.
+    pub next_door: Option<f64>,
 }
 
 /// The part that should stand in the order.
@@ -80,7 +91,9 @@ pub fn part(order: &Order, known: Knowledge<'_>, now: Timestamp) -> Part {
     let late = due_by.filter(|due_by| !ended && now > *due_by);
     let at_risk = due_by.filter(|due_by| !ended && risks(*due_by, known.eta, now, part.holds("AtRisk")));
     let silent = known.silent.filter(|_| !ended);
+    let arriving = is_arriving(order, &part, known, now);
     let wanted = [
+        (ARRIVING, arriving.then(String::new), "NextStop", "NotOnTheWay"),
         ("AtRisk", at_risk.map(|due_by| risk_message(due_by, known.eta)), "ExpectedLate", "InTime"),
         ("Late", late.map(|due_by| format!("promised for {due_by}")), "PromisePassed", "InTime"),
         (
@@ -119,6 +132,17 @@ pub fn part(order: &Order, known: Knowledge<'_>, now: Timestamp) -> Part {
     part
 }
 
+/// Whether the driver is about to be at the door. Once that was said it holds for as long as he is on the way: nobody is told
+/// that he comes after all a little later, and then again that he comes.
+fn is_arriving(order: &Order, part: &Part, known: Knowledge<'_>, now: Timestamp) -> bool {
+    if order.phase() != Phase::OutForDelivery {
+        return false;
+    }
+    let soon = || known.eta.is_some_and(|eta| eta.duration_since(now) <= ARRIVING_WITHIN);
+    let near = |meters: f64| meters <= ARRIVING_METERS;
+    part.holds(ARRIVING) || known.silent.is_none() && known.next_door.is_some_and(|meters| near(meters) || soon())
+}
+
 /// The ETA that should stand there: the new one if it has moved enough, or to the other side of the promise.
 fn eta(held: Option<Timestamp>, known: Knowledge<'_>, due_by: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     let (Some(was), Some(eta)) = (held, known.eta) else { return known.eta };
@@ -143,11 +167,14 @@ fn risk_message(due_by: Timestamp, eta: Option<Timestamp>) -> String {
 }
 
 /// When what [`part`] says changes by time alone.
-pub fn changes_at(order: &Order, eta: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+pub fn changes_at(order: &Order, known: Knowledge<'_>, now: Timestamp) -> Option<Timestamp> {
     if order.phase().is_terminal() {
         return None;
     }
-    let due_by = order.spec.due_by?;
-    let risky = if eta.is_none_or(|eta| eta <= now) { due_by.checked_sub(RISK_SLACK).ok() } else { None };
-    [risky, Some(due_by)].into_iter().flatten().filter(|at| *at >= now).min()
+    let due_by = order.spec.due_by;
+    let unexpected = known.eta.is_none_or(|eta| eta <= now);
+    let risky = due_by.filter(|_| unexpected).and_then(|due_by| due_by.checked_sub(RISK_SLACK).ok());
+    let waits = order.phase() == Phase::OutForDelivery && known.next_door.is_some() && !Part::of(order).holds(ARRIVING);
+    let arriving = known.eta.filter(|_| waits).and_then(|eta| eta.checked_sub(ARRIVING_WITHIN).ok());
+    [risky, due_by, arriving].into_iter().flatten().filter(|at| *at >= now).min()
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use dropmate_api::VehicleType;
+use dropmate_outbound::ClientError;
 use futures::StreamExt;
 use tokio::time::Instant;
 
@@ -93,7 +94,7 @@ struct Known {
 
 impl TravelTimes {
     /// From that source; a server may take `timeout` for one way.
-    pub fn new(source: &Source, timeout: Duration, metrics: Metrics) -> Result<Self, reqwest::Error> {
+    pub fn new(source: &Source, timeout: Duration, metrics: Metrics) -> Result<Self, ClientError> {
         let server = Server::new(source, timeout)?.map(Arc::new);
         Ok(Self { server, known: Arc::default(), metrics })
     }

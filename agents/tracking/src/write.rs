@@ -261,6 +261,7 @@ fn message(entry: &Entry) -> Option<(Tone, String)> {
         "ArrivalProposed" => format!("By the positions, the driver has been at the {stop} since {}", entry.at),
         "StopLeft" => format!("By the positions, the driver left the {stop}"),
         "EtaChanged" => format!("Expected at the door at {}", entry.detail["eta"].as_str().unwrap_or("another time")),
+        "Arriving" => "The driver will be at the door in a few minutes".to_owned(),
         "AtRisk" => "Expected later than, or just before, it was promised".to_owned(),
         "BackInTime" => "Expected in time again".to_owned(),
         "Late" => "Not delivered by the time it was promised".to_owned(),

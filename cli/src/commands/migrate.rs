@@ -33,8 +33,10 @@ pub(crate) struct MigrateArgs {
 }
 
 /// What the agents keep, beside the control plane.
-const AGENTS: [AgentSchema; 1] =
-    [AgentSchema { file: dropmate_tracking::store::FILE, schema: &dropmate_tracking::store::SCHEMA }];
+const AGENTS: [AgentSchema; 2] = [
+    AgentSchema { file: dropmate_tracking::store::FILE, schema: &dropmate_tracking::store::SCHEMA },
+    AgentSchema { file: dropmate_notification::store::FILE, schema: &dropmate_notification::store::SCHEMA },
+];
 
 pub(crate) async fn run(args: MigrateArgs) -> Outcome {
     let database = args.database.database()?;

@@ -4,6 +4,7 @@
 //! sample business and simulated drivers.
 
 mod demo;
+mod notification;
 mod story;
 mod tracking;
 
@@ -54,6 +55,8 @@ pub(crate) struct UpArgs {
     server: dropmate_control_plane::Args,
     #[command(flatten)]
     business: BusinessArgs,
+    #[command(flatten)]
+    channels: dropmate_notification::providers::Flags,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -99,19 +102,25 @@ struct BusinessArgs {
 struct Agents {
     dispatch: bool,
     tracking: bool,
+    notification: bool,
 }
 
 fn agents(text: &str) -> Result<Agents, String> {
     let mut agents = Agents::default();
     match text {
-        "all" => agents = Agents { dispatch: true, tracking: true },
+        "all" => agents = Agents { dispatch: true, tracking: true, notification: true },
         "none" => {}
         list => {
             for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
                 match name {
                     "dispatch" => agents.dispatch = true,
                     "tracking" => agents.tracking = true,
-                    _ => return Err(format!("there is no agent {name:?}; there are dispatch and tracking")),
+                    "notification" => agents.notification = true,
+                    _ => {
+                        return Err(format!(
+                            "there is no agent {name:?}; there are dispatch, tracking and notification"
+                        ));
+                    }
                 }
             }
         }
@@ -137,7 +146,9 @@ pub(crate) fn default_data_dir() -> Option<PathBuf> {
 
 /// Runs until a signal, or until as many orders were delivered as asked for.
 pub(crate) async fn run(args: UpArgs) -> Outcome {
-    let UpArgs { server, business } = args;
+    let UpArgs { server, business, channels } = args;
+    let way_out = server.way_out.clone();
+    let public_url = server.public_url.clone().filter(|url| !url.is_empty());
     let simulate = business.demo || business.simulate_drivers;
     log(business.log_level.as_deref(), business.demo);
 
@@ -146,6 +157,13 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
         ControlPlane::open(Config::new(server, clock.clone())?.migrating()).await.map_err(could_not_open)?;
     let tracking = if business.agents.tracking {
         Some(tracking::Tracking::open(&control_plane, &business).await.map_err(could_not_open)?)
+    } else {
+        None
+    };
+    let notification = if business.agents.notification {
+        let opened =
+            notification::Notification::open(&control_plane, &clock, channels, &way_out, public_url.as_deref()).await;
+        Some(opened.map_err(could_not_open)?)
     } else {
         None
     };
@@ -176,6 +194,11 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     if let Some(tracking) = tracking {
         kept = Some(tracking.store());
         tasks.spawn(tracking.run(&control_plane, clock.clone(), stop_agents.clone()));
+    }
+    let mut sent = None;
+    if let Some(notification) = notification {
+        sent = Some(notification.store());
+        tasks.spawn(notification.run(stop_agents.clone()));
     }
     if simulate {
         let client = client(&control_plane, "simulation");
@@ -217,6 +240,9 @@ pub(crate) async fn run(args: UpArgs) -> Outcome {
     }
     if let Some(kept) = kept {
         kept.close().await;
+    }
+    if let Some(sent) = sent {
+        sent.close().await;
     }
     stop_server.cancel();
     match timeout(SERVER_STOP_WITHIN, server).await {
@@ -323,11 +349,12 @@ mod tests {
 
     #[test]
     fn agents_are_named_or_all_or_none() {
-        let told = |text| agents(text).map(|agents| (agents.dispatch, agents.tracking));
-        assert_eq!(told("all"), Ok((true, true)));
-        assert_eq!(told("none"), Ok((false, false)));
-        assert_eq!(told("dispatch"), Ok((true, false)));
-        assert_eq!(told("tracking, dispatch"), Ok((true, true)));
+        let told = |text| agents(text).map(|agents| (agents.dispatch, agents.tracking, agents.notification));
+        assert_eq!(told("all"), Ok((true, true, true)));
+        assert_eq!(told("none"), Ok((false, false, false)));
+        assert_eq!(told("dispatch"), Ok((true, false, false)));
+        assert_eq!(told("tracking, dispatch"), Ok((true, true, false)));
+        assert_eq!(told("notification"), Ok((false, false, true)));
         assert!(agents("dispach").is_err());
     }
 

@@ -1,20 +1,32 @@
-//! What happened to an order, in the words of its domain, read off the order before and after one revision.
+//! What happened, in the words of the domain, read off an object before and after one revision.
 //!
-//! Plain functions of two states: the same revision always gives the same events, whoever asks and however late. Nothing
-//! here knows who listens.
+//! Plain functions of two states: the same revision always gives the same events in the same order, whoever asks and
+//! however late. So the number of an event in its list is a part of its name. Nothing here knows who listens.
+
+pub mod catalog;
+pub mod cloud;
+pub mod driver;
+pub mod samples;
+pub mod webhook;
 
 use jiff::Timestamp;
 
 use crate::{
     Order, Phase,
-    common::ConditionStatus,
-    order::{Offer, OfferState, OrderStatus, StopState, StopStatus},
+    common::{Condition, ConditionStatus},
+    order::{Offer, OfferState, OrderStatus, StopState, StopStatus, Stops},
 };
 
 /// The order has been deleted, or is no longer there for who is told.
 pub const DELETED: &str = "order.deleted";
 /// Something changed that has no name of its own.
 pub const UPDATED: &str = "order.updated";
+/// A delivery has moved on: the coarse one, beside those that say how.
+pub const MOVED: &str = "delivery.updated";
+/// Somebody who was to hear of an order did not.
+pub const NOT_NOTIFIED: &str = "notification.failed";
+/// The condition of an order that says whether those who were to hear of it did.
+pub const NOTIFIED: &str = "CustomerNotified";
 
 /// Something that happened to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,8 +54,8 @@ impl OrderEvent {
     }
 }
 
-/// What one revision did to an order, in the order in which it happens in an order's life. `None`: it was not there. At
-/// least one event for every change.
+/// What one revision did to an order, in the order in which it happens in an order's life, and last whether its delivery
+/// has moved on. `None`: it was not there. At least one event for every change.
 pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderEvent> {
     let blank = OrderStatus::default();
     let (before, after) = match (before, after) {
@@ -68,7 +80,9 @@ pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderE
     binding_began(was, is, &mut events);
     stops(was, is, &mut events);
     ends(was, is, &mut events);
-    for (condition, name) in [("Unassignable", "order.unassignable"), ("Late", "order.delayed")] {
+    for (condition, name) in
+        [("Unassignable", "order.unassignable"), ("Arriving", "order.arriving"), ("Late", "order.delayed")]
+    {
         if let Some(since) = holds_since(is, condition).filter(|_| holds_since(was, condition).is_none()) {
             events.push(OrderEvent::new(name, Some(since)));
         }
@@ -76,10 +90,50 @@ pub fn order_events(before: Option<&Order>, after: Option<&Order>) -> Vec<OrderE
     if was.eta != is.eta && is.eta.is_some() {
         events.push(OrderEvent::new("order.eta_changed", None));
     }
+    let failure = |status| not_notified(status).map(|held| (held.message.clone(), held.last_transition_time));
+    if failure(is).is_some_and(|is| failure(was).is_none_or(|was| was != is)) {
+        events.push(OrderEvent::new(NOT_NOTIFIED, None));
+    }
     if events.is_empty() {
         events.push(OrderEvent::new(UPDATED, None));
     }
+    if has_moved(was, is) {
+        let at = events.iter().filter_map(|event| event.at).max();
+        events.push(OrderEvent::new(MOVED, at));
+    }
     events
+}
+
+/// Whether nothing but what is known of messages has changed: to tell people of that would bring the next such change.
+pub fn is_about_messages(before: &Order, after: &Order) -> bool {
+    let rest = |order: &Order| {
+        let mut status = order.status.clone().unwrap_or_default();
+        status.conditions.retain(|held| held.type_ != NOTIFIED);
+        status
+    };
+    before.spec == after.spec
+        && before.metadata.labels == after.metadata.labels
+        && before.metadata.annotations == after.metadata.annotations
+        && rest(before) == rest(after)
+}
+
+/// Why somebody did not hear of the order, as the condition tells it now. Another message that fails tells it anew.
+pub fn not_notified(status: &OrderStatus) -> Option<&Condition> {
+    status.conditions.iter().find(|held| held.type_ == NOTIFIED && held.status == ConditionStatus::False)
+}
+
+/// Whether phase, driver, a stop or the number of attempts is another.
+fn has_moved(was: &OrderStatus, is: &OrderStatus) -> bool {
+    let place = |status: &OrderStatus| {
+        let state =
+            |kind: fn(&Stops) -> &StopStatus| status.stops.as_ref().map_or(StopState::Pending, |s| kind(s).state);
+        (state(|stops| &stops.pickup), state(|stops| &stops.dropoff))
+    };
+    let driver = |status: &OrderStatus| bound(status).map(|(driver, _)| driver.to_owned());
+    was.phase != is.phase
+        || place(was) != place(is)
+        || was.attempts.len() != is.attempts.len()
+        || driver(was) != driver(is)
 }
 
 fn bound(status: &OrderStatus) -> Option<(&str, Option<Timestamp>)> {

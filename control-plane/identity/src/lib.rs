@@ -9,6 +9,7 @@ mod jwt;
 mod keys;
 mod known;
 mod login;
+mod mails;
 mod oidc;
 mod one_time;
 mod pairing;
@@ -36,6 +37,7 @@ pub use crate::{
     keys::Rotation,
     known::Subject,
     login::Proof,
+    mails::{Letter, MAILS_MAX, Mail, MailLink, MailPage},
     oidc::{Outside, OutsideConfig, OutsideError, Stranger},
     one_time::{Invitation, OneTime},
     pairing::{Paired, PairedDriver},

@@ -92,6 +92,13 @@ impl Identity {
         counted.map(|_| ()).map_err(Error::Throttled)
     }
 
+    /// Counts a mail that somebody who shows nothing has sent to somebody.
+    pub(crate) fn count_mail(&self, address: IpAddr) -> Result<()> {
+        let mut throttle = self.people().throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = throttle.begin(&format!("mail from {address}"), address, self.now());
+        counted.map(|_| ()).map_err(Error::Throttled)
+    }
+
     /// A password's hash, when there is room for it.
     pub(crate) async fn hashed(&self, password: &str) -> Result<String> {
         password::hash(self.people().hashing.turn().await?, password).await

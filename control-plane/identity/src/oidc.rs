@@ -11,6 +11,7 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use dropmate_outbound::{ClientError, Guard, Trust, TrustError};
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{
     Algorithm, DecodingKey, Validation,
@@ -51,6 +52,10 @@ pub struct OutsideConfig {
     pub email_claim: String,
     /// Certificates (PEM) to trust instead of the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// Where its documents may lead besides to itself.
+    pub guard: Guard,
+    /// Whose certificates are believed otherwise.
+    pub trust: Trust,
 }
 
 /// Why an outside issuer cannot be used.
@@ -60,11 +65,11 @@ pub enum OutsideError {
     #[error("--oidc-issuer: {0:?} must be of the form https://HOST[/PATH] (plain http only for this machine)")]
     Issuer(String),
     /// The certificates cannot be read.
-    #[error("--oidc-ca: there is no certificate in the file")]
-    Ca(#[source] Option<reqwest::Error>),
+    #[error("--oidc-ca")]
+    Ca(#[source] TrustError),
     /// No client can be made.
     #[error("cannot make an HTTPS client")]
-    Client(#[source] reqwest::Error),
+    Client(#[source] ClientError),
 }
 
 /// Who a good token of an outside issuer is.
@@ -109,10 +114,9 @@ struct Header {
 impl Outside {
     /// Knows no keys before [`follow`](Self::follow) runs.
     pub fn new(config: OutsideConfig, now: Now) -> Result<Self, OutsideError> {
-        if !Url::parse(&config.issuer).is_ok_and(|url| may_fetch(&url) && url.query().is_none()) {
-            return Err(OutsideError::Issuer(config.issuer));
-        }
-        let fetcher = Fetcher::new(config.ca_pem.as_deref())?;
+        let url = Url::parse(&config.issuer).ok().filter(|url| may_fetch(url) && url.query().is_none());
+        let Some(url) = url else { return Err(OutsideError::Issuer(config.issuer)) };
+        let fetcher = Fetcher::new(&config, &url)?;
         let inner = Inner { config, now, fetcher, keys: RwLock::default(), asked: Notify::new() };
         Ok(Self { inner: Arc::new(inner) })
     }

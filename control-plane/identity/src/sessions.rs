@@ -278,6 +278,7 @@ impl Identity {
                 ("DELETE FROM sessions WHERE ended_at < $1 OR expires_at < $1", now - KEPT_FOR),
                 ("DELETE FROM refresh_tokens WHERE rotated_at < $1", now - IDLE_MAX),
                 ("DELETE FROM one_time WHERE expires_at < $1", now - KEPT_FOR),
+                ("DELETE FROM mails WHERE expires_at < $1", now - KEPT_FOR),
                 ("DELETE FROM tickets WHERE expires_at < $1", now),
             ] {
                 sqlx::query(statement).bind(before).execute(&mut *connection).await?;

@@ -7,7 +7,13 @@ use uuid::Uuid;
 
 use dropmate_sql::{reading, writing};
 
-use crate::{Error, Identity, Result, password, sessions::ending};
+use crate::{
+    Error, Identity, Result,
+    mails::Letter,
+    one_time::{NEXT_MAIL, Purpose, issuing},
+    password,
+    sessions::ending,
+};
 
 /// Bytes of an e-mail address: what a mail server takes.
 const EMAIL_MAX: usize = 254;
@@ -59,6 +65,10 @@ const BY_EMAIL: &str =
     "SELECT uid, email, name, password, verified_at, disabled_at, totp, created_at FROM users WHERE email = $1";
 pub(crate) const BY_UID: &str =
     "SELECT uid, email, name, password, verified_at, disabled_at, totp, created_at FROM users WHERE uid = $1";
+
+const CREATE: &str = "INSERT INTO users (uid, email, name, password, created_at) VALUES ($1, $2, $3, $4, $5)
+    ON CONFLICT (email) DO NOTHING
+    RETURNING uid, email, name, password, verified_at, disabled_at, totp, created_at";
 
 impl From<Row> for Account {
     fn from((uid, email, name, password, verified_at, disabled_at, totp, created_at): Row) -> Self {
@@ -220,27 +230,40 @@ impl Identity {
         self.found(&email, ended).await
     }
 
-    /// Makes a user whose address nobody has shown to be theirs, unless there is one with it: which of the two, nobody is
-    /// told.
-    pub async fn register(&self, email: &str, password: &str, name: &str, address: IpAddr) -> Result<()> {
+    /// Makes a user whose address nobody has shown to be theirs, and sends them a link to show it, unless there is one with
+    /// it: which of the two, nobody is told. Whether there is a mail to send.
+    pub async fn register(
+        &self,
+        email: &str,
+        password: &str,
+        name: &str,
+        letter: &Letter,
+        address: IpAddr,
+    ) -> Result<bool> {
         let (email, name) = (normalized_email(email)?, checked_name(name)?);
         check_password("password", password, &email, &name)?;
         self.count_registration(address)?;
         // Before it is known whether there is one: it takes as long either way.
         let hash = self.hashed(password).await?;
-        self.create(&email, &name, &hash).await?;
-        Ok(())
+        let link = self.link(Purpose::Verification, &email, &email, None, letter)?;
+        let (uid, now) = (Uuid::new_v4().to_string(), link.now);
+        let created: Result<bool, sqlx::Error> = writing!(self.db(), connection => {
+            let seq: i64 = sqlx::query_scalar(NEXT_MAIL).fetch_one(&mut *connection).await?;
+            let created: Option<Row> = sqlx::query_as(CREATE)
+                .bind(&uid).bind(&email).bind(&name).bind(&hash).bind(now).fetch_optional(&mut *connection).await?;
+            if created.is_some() {
+                issuing!(connection, link, seq);
+            }
+            Ok(created.is_some())
+        });
+        Ok(created?)
     }
 
     /// Makes a user; `None` if there is one with that address.
     pub(crate) async fn create(&self, email: &str, name: &str, hash: &str) -> Result<Option<Account>> {
         let (uid, now) = (Uuid::new_v4().to_string(), self.now());
         let created: Result<Option<Row>, sqlx::Error> = writing!(self.db(), connection =>
-            sqlx::query_as(
-                "INSERT INTO users (uid, email, name, password, created_at) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (email) DO NOTHING
-                 RETURNING uid, email, name, password, verified_at, disabled_at, totp, created_at",
-            )
+            sqlx::query_as(CREATE)
             .bind(&uid)
             .bind(email)
             .bind(name)

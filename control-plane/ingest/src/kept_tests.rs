@@ -1,4 +1,4 @@
-//! Proofs, PINs and incidents, each on both databases.
+//! Proofs, PINs, incidents, links and ratings, each on both databases.
 
 use std::sync::Arc;
 
@@ -154,6 +154,70 @@ async fn an_incident_is_told_again_after_it_was_resolved() {
         assert_eq!(ids(ingest.incidents("acme", &open, 9).await.unwrap()), ["inc_3"]);
         let of_order = IncidentFilter { open: Some(false), order_name: Some("o1"), ..IncidentFilter::default() };
         assert_eq!(ids(ingest.incidents("acme", &of_order, 9).await.unwrap()), ["inc_2", "inc_1"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_has_one_link_until_it_is_revoked_and_revocations_are_heard_of() {
+    on_both(async |ingest| {
+        let order = |uid: &str| LinkedOrder {
+            namespace: "acme".to_owned(),
+            order_name: "o1".to_owned(),
+            order_uid: uid.to_owned(),
+        };
+        let link = |number: u8| SealedLink { hash: vec![number; 32], sealed: vec![number] };
+        assert_eq!(ingest.link_of("uid-1").await.unwrap(), None);
+        let made = (1..=10).map(|number| {
+            let (ingest, order, link) = (ingest.clone(), order("uid-1"), link(number));
+            async move { ingest.put_link(&order, &link).await.unwrap() }
+        });
+        let made = futures::future::join_all(made).await;
+        assert!(made.windows(2).all(|pair| pair[0] == pair[1]), "of ten at once, one is kept: {made:?}");
+        let kept = made[0].clone();
+        assert_eq!(ingest.link_of("uid-1").await.unwrap(), Some(kept.clone()));
+        assert_eq!(ingest.linked_order(&kept.hash).await.unwrap(), Some(order("uid-1")));
+        assert_eq!(ingest.linked_order(&[99; 32]).await.unwrap(), None);
+        let before = ingest.revocations().await.unwrap();
+        assert_eq!(ingest.revoke_links("uid-1").await.unwrap(), std::slice::from_ref(&kept.hash));
+        assert_eq!(ingest.revoke_links("uid-1").await.unwrap(), Vec::<Vec<u8>>::new());
+        assert_ne!(ingest.revocations().await.unwrap(), before);
+        assert_eq!(ingest.linked_order(&kept.hash).await.unwrap(), None);
+        let next = ingest.put_link(&order("uid-1"), &link(20)).await.unwrap();
+        assert_eq!((next.hash, ingest.linked_order(&[20; 32]).await.unwrap()), (vec![20; 32], Some(order("uid-1"))));
+        ingest.forget_namespace("bolt").await.unwrap();
+        assert!(ingest.link_of("uid-1").await.unwrap().is_some());
+        ingest.forget_namespace("acme").await.unwrap();
+        assert!(ingest.link_of("uid-1").await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_rated_once_and_ratings_are_read_page_by_page() {
+    on_both(async |ingest| {
+        let rating = |number: i64, stars: i64| Rating {
+            order_uid: format!("uid-{number}"),
+            namespace: "acme".to_owned(),
+            order_name: format!("o{number}"),
+            driver: if number % 2 == 0 { "sam" } else { "kim" }.to_owned(),
+            stars,
+            comment: "ÄÖ <b>\u{1F600}".to_owned(),
+            created_at: now().as_microsecond() + number / 2,
+        };
+        for number in 0..5 {
+            assert!(ingest.rate(&rating(number, 4)).await.unwrap());
+            assert!(!ingest.rate(&rating(number, 1)).await.unwrap(), "the first one stays");
+        }
+        assert_eq!(ingest.rating_of("uid-3").await.unwrap(), Some(rating(3, 4)));
+        assert_eq!(ingest.rating_of("uid-9").await.unwrap(), None);
+        let first = ingest.ratings("acme", None, None, 3).await.unwrap();
+        assert_eq!(first, [rating(4, 4), rating(3, 4), rating(2, 4)], "the newest first");
+        let last = &first[2];
+        let rest = ingest.ratings("acme", None, Some((last.created_at, &last.order_uid)), 3).await.unwrap();
+        assert_eq!(rest, [rating(1, 4), rating(0, 4)]);
+        assert_eq!(ingest.ratings("acme", Some("kim"), None, 9).await.unwrap(), [rating(3, 4), rating(1, 4)]);
+        assert_eq!(ingest.ratings("bolt", None, None, 9).await.unwrap(), []);
     })
     .await;
 }

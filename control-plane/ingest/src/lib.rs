@@ -8,9 +8,11 @@ mod fix;
 mod incidents;
 #[cfg(test)]
 mod kept_tests;
+mod links;
 mod pins;
 mod positions;
 mod proofs;
+mod ratings;
 mod unavailable;
 
 use std::{path::Path, sync::Arc};
@@ -22,9 +24,11 @@ use tokio_util::sync::CancellationToken;
 pub use crate::{
     fix::{Detail, Fix, Senseless},
     incidents::{Incident, IncidentFilter},
+    links::{LinkedOrder, Revocations, SealedLink},
     pins::{PIN_TRIES_MAX, PinTry, SealedPin},
     positions::{Counts, KeepError, Kept, PAGE_MAX, Page},
     proofs::ProofRow,
+    ratings::Rating,
     unavailable::Unavailable,
 };
 

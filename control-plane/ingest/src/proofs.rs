@@ -162,6 +162,8 @@ impl Ingest {
                 "DELETE FROM pins WHERE namespace = $1",
                 "DELETE FROM incidents WHERE namespace = $1",
                 "DELETE FROM proofs WHERE namespace = $1",
+                "DELETE FROM tracking_links WHERE namespace = $1",
+                "DELETE FROM ratings WHERE namespace = $1",
             ] {
                 sqlx::query(statement).bind(namespace).execute(&mut *connection).await?;
             }

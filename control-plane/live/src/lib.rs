@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod append;
 mod cache;
 mod fleet;
 mod metrics;
@@ -21,13 +22,14 @@ use jiff::Timestamp;
 use prometheus_client::registry::Registry;
 use tokio::sync::{broadcast, watch};
 
-use self::{cache::Local, fleet::Fleet, metrics::Metrics, rate::Counts, share::Share};
 pub use self::{
+    append::{Appended, Entry, EntryId},
     cache::{Cache, TTL_MAX, VALUE_BYTES_MAX},
     position::Position,
     rate::{Quota, Taken},
     share::{OpenError, RedisUrl},
 };
+use self::{cache::Local, fleet::Fleet, metrics::Metrics, rate::Counts, share::Share};
 
 /// Positions that a slow subscriber may be behind before it is told that it missed some: a second of a large fleet.
 const POSITIONS_KEPT: usize = 4_096;

@@ -18,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use redis::RedisError;
 use sha2::{Digest, Sha256};
 use tokio::{
     sync::{Notify, mpsc},
@@ -27,7 +28,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::link::Link;
 use crate::{
-    Inner, Position, Quota, Taken, Topic,
+    Appended, Entry, EntryId, Inner, Position, Quota, Taken, Topic,
     cache::{TTL_MAX, VALUE_BYTES_MAX},
     metrics::Metrics,
     rate,
@@ -145,6 +146,23 @@ impl Share {
         let (allowed, left, retry_after, whole_in) = answer?;
         let micros = Duration::from_micros;
         Some(Taken { allowed: allowed == 1, left, retry_after: micros(retry_after), whole_in: micros(whole_in) })
+    }
+
+    pub(crate) async fn append(
+        &self,
+        stream: &str,
+        after: Option<EntryId>,
+        entries: &[Entry],
+        keep: usize,
+    ) -> Appended {
+        let mut pipeline = redis::pipe();
+        commands::append(&mut pipeline, &self.link, stream, after, entries, keep);
+        let answer: Result<((String, String),), RedisError> = self.link.steady("append", &pipeline).await;
+        match answer {
+            Ok(((outcome, last),)) if outcome == "behind" => Appended::Behind(EntryId::parse(&last)),
+            Ok(((_, added),)) => Appended::All { added: added.parse().unwrap_or_default() },
+            Err(_) => Appended::Away,
+        }
     }
 
     pub(crate) async fn cached(&self, cache: &str, key: &str) -> Option<Bytes> {

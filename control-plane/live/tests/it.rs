@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod it {
+    mod append;
     mod contract;
     mod redis_away;
     mod support;

@@ -4,3 +4,17 @@
 //! redirects, no proxy. Private, link-local, shared and mapped ranges are refused unless the operator allows them.
 
 #![warn(missing_docs)]
+
+mod args;
+mod client;
+mod guard;
+mod lookup;
+mod ranges;
+mod trust;
+
+pub use args::{NotANetwork, OutboundArgs};
+pub use client::{Answer, Call, CallError, Client, ClientError, Limits, UrlError, checked};
+pub use guard::{Denied, Guard, Refusal};
+pub use lookup::{Found, Lookup, Lookups, Resolver};
+pub use ranges::{Special, special};
+pub use trust::{Trust, TrustError};

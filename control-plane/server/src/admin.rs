@@ -18,8 +18,8 @@ use prometheus_client::{encoding::text::encode, registry::Registry};
 use serde_json::json;
 
 use crate::{
-    agents, archive, audit, auth, gateway::no_such_task, history, identity, incidents, ingest, me, notifications, pins,
-    proofs, state::AppState, stream,
+    agents, archive, asyncapi, audit, auth, events, gateway::no_such_task, history, identity, incidents, ingest, me,
+    notifications, pins, proofs, state::AppState, stream, track,
 };
 
 /// How long the store may take to answer a probe; probes themselves are given up after a second or a few.
@@ -56,13 +56,18 @@ pub(crate) fn well_known(state: AppState) -> Router {
 /// The task API: what is no resource. Errors are problems (RFC 9457).
 pub(crate) fn tasks(state: AppState) -> Router {
     let tasks = Router::new()
+        .route("/asyncapi.json", get(asyncapi::get))
         .route("/clock", get(clock))
         .route("/me", get(me::me))
         .route("/me/availability", put(me::set_availability))
         .route("/me/events", post(me::take_events))
         .route("/me/positions", post(me::keep_positions))
         .route("/me/route", get(me::route))
+        .route("/internal/events", get(events::after))
+        .route("/internal/mails", get(auth::mails_after))
         .route("/internal/positions", get(ingest::after))
+        .route("/internal/reveal", post(track::reveal))
+        .route("/internal/secrets", get(identity::secrets::resolve))
         .route("/namespaces/{namespace}/drivers/{name}/pairing", post(auth::make_pairing).delete(auth::unpair))
         .route("/namespaces/{namespace}/drivers/{name}/position", get(ingest::of_driver))
         .route("/me/proofs", post(proofs::upload))
@@ -74,6 +79,8 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/pair", post(auth::pair))
         .route("/auth/invitations/accept", post(auth::accept))
         .route("/auth/reset", post(auth::reset))
+        .route("/auth/forgot", post(auth::forgot))
+        .route("/auth/verify", post(auth::confirm))
         .route("/auth/password", post(auth::change_password))
         .route("/auth/totp", post(auth::enrol_totp).delete(auth::remove_totp))
         .route("/auth/totp/confirm", post(auth::confirm_totp))
@@ -89,6 +96,11 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/serviceaccounts/{name}/tokens", delete(identity::revoke_tokens))
         .route("/namespaces/{namespace}/proofs/{id}", get(proofs::show))
         .route("/namespaces/{namespace}/orders/{name}/pin", get(pins::show).post(pins::renew))
+        .route(
+            "/namespaces/{namespace}/orders/{name}/tracking-links",
+            post(track::make_link).delete(track::revoke_links),
+        )
+        .route("/namespaces/{namespace}/ratings", get(track::ratings))
         .route("/namespaces/{namespace}/incidents", get(incidents::list))
         .route("/namespaces/{namespace}/incidents/{id}/resolve", post(incidents::resolve))
         .route("/namespaces/{namespace}/secrets", get(identity::secrets::list))
@@ -111,6 +123,10 @@ pub(crate) fn tasks(state: AppState) -> Router {
         .route("/namespaces/{namespace}/audit", get(audit::of_namespace))
         .route("/audit", get(audit::of_everything))
         .route("/revisions", get(history::revision_at))
+        .route("/track/{token}", get(track::show))
+        .route("/track/{token}/notifications", post(track::set_notifications))
+        .route("/track/{token}/rating", post(track::rate))
+        .route("/track/{token}/stream", get(track::open_stream))
         .route("/stream", get(stream::open))
         .route("/stream/tickets", post(stream::ticket))
         .fallback(no_such_task)

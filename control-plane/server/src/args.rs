@@ -97,6 +97,9 @@ pub struct Args {
     pub oidc: OidcArgs,
 
     #[command(flatten)]
+    pub way_out: dropmate_outbound::OutboundArgs,
+
+    #[command(flatten)]
     pub proofs: ProofArgs,
 }
 
@@ -405,6 +408,7 @@ pub struct Config {
     pub(crate) token_auth_file: Option<PathBuf>,
     pub(crate) secrets_key_file: Option<PathBuf>,
     pub(crate) oidc: Option<OidcConfig>,
+    pub(crate) way_out: dropmate_outbound::OutboundArgs,
     pub(crate) proofs: ProofStoreConfig,
     pub(crate) rates: Allowed,
     /// `None`: hints stay in this process.
@@ -497,6 +501,7 @@ impl Config {
             token_auth_file: args.token_auth_file,
             secrets_key_file: args.secrets_key_file.filter(|file| !file.as_os_str().is_empty()),
             oidc: args.oidc.checked()?,
+            way_out: args.way_out,
             proofs: args.proofs.checked()?,
             rates,
             redis,

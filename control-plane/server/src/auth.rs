@@ -8,6 +8,8 @@ mod answer;
 mod door;
 mod fields;
 mod invitation;
+mod mails;
+mod pages;
 mod pairing;
 mod users;
 
@@ -17,10 +19,12 @@ use dropmate_identity::Identity;
 
 pub(crate) use self::{
     account::{change_password, confirm_totp, enrol_totp, remove_totp},
-    answer::{said, secret},
-    door::{accept, login, logout, refresh, register, reset},
+    answer::{page, said, secret},
+    door::{accept, confirm, forgot, login, logout, refresh, register, reset},
     fields::Fields,
     invitation::invite,
+    mails::after as mails_after,
+    pages::{ROOTS as PAGES, routes as pages},
     pairing::{end as unpair, make as make_pairing, pair},
     users::{disable, enable, end_sessions, list, remove_totp_of, reset_link, verify},
 };

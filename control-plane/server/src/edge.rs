@@ -218,6 +218,8 @@ impl Edge {
             audience: oidc.audience.clone(),
             email_claim: oidc.email_claim.clone(),
             ca_pem,
+            guard: config.way_out.guard()?,
+            trust: config.way_out.trust().context("--outbound-ca")?,
         };
         Ok(Some(Outside::new(outside, now)?))
     }

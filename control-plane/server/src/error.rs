@@ -25,6 +25,8 @@ pub(crate) struct ApiError {
     continue_token: Option<String>,
     /// What programs tell it by, under `/v1`.
     code_for_programs: Option<&'static str>,
+    /// What else programs need to go on, under `/v1`.
+    told: Map<String, Value>,
 }
 
 impl ApiError {
@@ -36,6 +38,7 @@ impl ApiError {
             details: Map::new(),
             continue_token: None,
             code_for_programs: None,
+            told: Map::new(),
         }
     }
 
@@ -78,6 +81,13 @@ impl ApiError {
     #[must_use]
     pub(crate) fn for_programs(mut self, code: &'static str) -> Self {
         self.code_for_programs = Some(code);
+        self
+    }
+
+    /// Under `/v1`: a member of the problem that programs go on by.
+    #[must_use]
+    pub(crate) fn telling(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.told.insert(member.to_owned(), value.into());
         self
     }
 
@@ -321,6 +331,11 @@ impl ApiError {
     /// What programs tell it by, under `/v1`.
     pub(crate) fn code_for_programs(&self) -> Option<&'static str> {
         self.code_for_programs
+    }
+
+    /// What else they need, under `/v1`.
+    pub(crate) fn told(&self) -> &Map<String, Value> {
+        &self.told
     }
 
     /// The text, for people.

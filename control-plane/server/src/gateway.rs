@@ -149,6 +149,10 @@ impl Gateway {
             // Its connection outlasts this answer, and takes with it what must last as long.
             let ended = self.ended(session.clone(), admission.clone());
             parts.extensions.insert(Held::new(Tenure { permit: permit.take(), ended: Box::pin(ended) }));
+        } else if record.asked.stream {
+            // A customer's: the handler itself sees when the link ends.
+            let ended = Box::pin(std::future::pending());
+            parts.extensions.insert(Held::new(Tenure { permit: permit.take(), ended }));
         }
         let bodies = match &record.asked {
             asked if asked.public => &self.bounds.public_bodies,
@@ -200,6 +204,9 @@ impl Gateway {
 
     /// Everything else that is decided before a byte of the body is read.
     async fn admit(&self, parts: &Parts, record: &mut Record) -> Result<Admittance, ApiError> {
+        if record.asked.public && record.asked.stream {
+            return Ok((None, None, Some(self.room(true)?)));
+        }
         if record.asked.public {
             return Ok((None, None, None));
         }
@@ -230,13 +237,16 @@ impl Gateway {
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
             Admitted::Fixed(_) => None,
-            Admitted::Token(_) => {
-                let room = if asked.watch { &self.bounds.watches } else { &self.bounds.requests };
-                let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
-                Some(room.clone().try_acquire_owned().map_err(full)?)
-            }
+            Admitted::Token(_) => Some(self.room(asked.watch)?),
         };
         Ok((Some(session), admission, permit))
+    }
+
+    /// Room for one more.
+    fn room(&self, watch: bool) -> Result<Permit, ApiError> {
+        let room = if watch { &self.bounds.watches } else { &self.bounds.requests };
+        let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
+        room.clone().try_acquire_owned().map_err(full)
     }
 }
 
@@ -376,6 +386,9 @@ fn problem(refusal: &ApiError) -> Response {
     });
     if let Some(code) = refusal.code_for_programs() {
         body["code"] = code.into();
+    }
+    for (member, value) in refusal.told() {
+        body[member] = value.clone();
     }
     (code, [(CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
 }

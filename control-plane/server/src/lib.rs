@@ -7,6 +7,7 @@ mod admin;
 mod agents;
 mod archive;
 pub mod args;
+mod asyncapi;
 mod audit;
 mod auth;
 mod authenticate;
@@ -19,9 +20,11 @@ mod discovery;
 mod document;
 mod edge;
 mod error;
+mod events;
 mod expiry;
 mod folder;
 mod form;
+mod form_body;
 mod garbage;
 mod gateway;
 mod history;
@@ -57,6 +60,7 @@ mod table;
 mod target;
 mod tls;
 mod tokens;
+mod track;
 
 use std::{
     path::Path,
@@ -68,7 +72,7 @@ pub use args::{Args, Config};
 use axum::Router;
 pub use bootstrap::bootstrap;
 pub use caller::{Caller, ClientAddress};
-use dropmate_api::Clock;
+use dropmate_api::{Clock, events::cloud::CloudEvent};
 use dropmate_identity::Identity;
 use dropmate_ingest::Ingest;
 use dropmate_live::Live;
@@ -77,6 +81,7 @@ use dropmate_store::Store;
 pub use edge::AgentDatabase;
 use prometheus_client::registry::Registry;
 pub use tls::install_crypto_provider;
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -84,6 +89,7 @@ use crate::{
     audit::Audit,
     authenticate::{Authenticator, Jwts},
     edge::Edge,
+    events::Events,
     gateway::{Authentication, Bounds, Gateway},
     limits::RateLimits,
     members::Directory,
@@ -92,6 +98,7 @@ use crate::{
     state::AppState,
     stream::{Origins, Streams},
     tokens::Tokens,
+    track::Track,
 };
 
 /// A control plane. Cheap to clone; clones share it.
@@ -176,6 +183,10 @@ impl ControlPlane {
         live.register(&mut registry);
         let streams = Streams::new(live.clone(), shutdown.clone());
         streams.register(&mut registry);
+        let events = Events::default();
+        events.register(&mut registry);
+        let track = Track::follow(&store, &live, shutdown.clone()).await;
+        track.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),
             store,
@@ -187,7 +198,9 @@ impl ControlPlane {
             authenticator,
             members,
             audit,
+            events,
             streams,
+            track,
             open_registration: false,
             clock,
             shutdown,
@@ -226,6 +239,12 @@ impl ControlPlane {
         &self.state.live
     }
 
+    /// Every domain event that this process publishes from now on. One replica publishes at a time; after another has
+    /// taken over, the last seconds may come again, under the same ids.
+    pub fn events(&self) -> broadcast::Receiver<Arc<CloudEvent>> {
+        self.state.events.listen()
+    }
+
     /// The API; authenticates by bearer token.
     pub fn router(&self) -> Router {
         self.router_for(Authentication::Bearer(self.state.authenticator.clone()))
@@ -246,6 +265,8 @@ impl ControlPlane {
             .merge(admin::probes(self.state.clone()))
             .merge(admin::well_known(self.state.clone()))
             .merge(phone::routes())
+            .merge(track::pages(self.state.clone()))
+            .merge(auth::pages(self.state.clone()))
             .merge(admin::tasks(self.state.clone()))
             .merge(ingest::routes(self.state.clone()));
         Gateway {
@@ -301,6 +322,8 @@ impl ControlPlane {
         self.state.authenticator.follow(&self.state.shutdown);
         tokio::spawn(self.limits.clone().tidy(self.state.shutdown.clone()));
         tokio::spawn(stream::forget_old_positions(self.state.clone()));
+        tokio::spawn(events::run(self.state.clone()));
+        tokio::spawn(track::follow_revocations(self.state.clone()));
         let ends = self.state.shutdown.clone();
         tokio::spawn(async move {
             tokio::select! {

@@ -23,6 +23,7 @@ pub(crate) use self::{
     address::{network, subnet},
     standing::Standing,
 };
+use crate::auth::PAGES;
 
 /// How often keys that have rested long enough to be as good as new are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
@@ -89,7 +90,9 @@ impl RateLimits {
     /// Counts a request from an address; `Err` if there was one too many.
     pub(crate) async fn address(&self, address: IpAddr, path: &str) -> Result<Option<Standing>, Standing> {
         let address = subnet(address);
-        let auth = self.0.auth.as_ref().filter(|_| path.starts_with(AUTH_PATHS) || path == PAIR_PATH);
+        let tries =
+            path.starts_with(AUTH_PATHS) || path == PAIR_PATH || PAGES.iter().any(|page| path.starts_with(page));
+        let auth = self.0.auth.as_ref().filter(|_| tries);
         let auth = self.0.count(auth, &address).await?;
         let general = self.0.count(self.0.addresses.as_ref(), &address).await?;
         Ok(Standing::scarcest(auth, general))

@@ -95,6 +95,14 @@ pub(crate) async fn check(state: &AppState, order: &Order, report: &Report, digi
     }
 }
 
+/// The PIN that the recipient is to tell at the door; `None` where nobody asks for one, or not any more.
+pub(crate) async fn of_recipient(state: &AppState, order: &Order) -> Result<Option<String>> {
+    if !is_asked(order) || order.phase().is_terminal() {
+        return Ok(None);
+    }
+    Keeper::of(state)?.pin(order).await.map(Some)
+}
+
 /// What PINs are kept in, and sealed with.
 struct Keeper<'a> {
     ingest: &'a Ingest,

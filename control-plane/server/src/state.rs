@@ -8,8 +8,8 @@ use dropmate_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    agents::Agents, audit::Audit, authenticate::Authenticator, ingest, members::Directory, proofs::Proofs,
-    stream::Streams,
+    agents::Agents, audit::Audit, authenticate::Authenticator, events::Events, ingest, members::Directory,
+    proofs::Proofs, stream::Streams, track::Track,
 };
 
 /// What every handler needs. Cheap to clone; clones share it.
@@ -29,8 +29,12 @@ pub(crate) struct AppState {
     pub(crate) proofs: Option<Proofs>,
     /// Hints about the present, shared between replicas where there is Redis.
     pub(crate) live: Live,
+    /// Who listens to what happens, in this process.
+    pub(crate) events: Events,
     /// Who listens to what happens.
     pub(crate) streams: Streams,
+    /// What customers' links need: which driver is on the way to whom, and who guesses.
+    pub(crate) track: Track,
     /// Whether anybody may become a user (`--open-registration`).
     pub(crate) open_registration: bool,
     /// Knows callers by their tokens.

@@ -28,7 +28,13 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use self::{client::Client, start::Asked};
-pub(crate) use self::{origin::Origins, streams::Streams};
+pub(crate) use self::{
+    epoch::epoch,
+    origin::Origins,
+    positions::{Room, Seat},
+    start::epoch_of,
+    streams::Streams,
+};
 use crate::{
     auth,
     caller::Admission,

@@ -24,6 +24,8 @@ mod client;
 mod clients;
 #[path = "it/errors.rs"]
 mod errors;
+#[path = "it/events.rs"]
+mod events;
 #[path = "it/forged.rs"]
 mod forged;
 #[path = "it/garbage.rs"]
@@ -96,6 +98,8 @@ mod tables;
 mod tenants;
 #[path = "it/tls.rs"]
 mod tls;
+#[path = "it/track.rs"]
+mod track;
 #[path = "it/typed.rs"]
 mod typed;
 #[path = "it/typed_runtime.rs"]

@@ -24,20 +24,37 @@ pub(crate) struct Compaction {
 }
 
 impl Compaction {
-    /// Removes what is past its age at `now`. Returns how many entries went.
+    /// Removes what is past its age at `now`, and of the resources without an age of their own only what a reader has
+    /// passed who is at `held`. Returns how many entries went.
     pub(crate) async fn run(
         &mut self,
         core: &Arc<Core>,
         retention: &Retention,
+        held: Option<Revision>,
         now: Timestamp,
     ) -> Result<usize, BackendError> {
         let mut removed = 0;
+        let too_long_held = cutoff(now, retention.held);
         let too_long_ago = core.backend.appended().await?.saturating_sub(retention.bytes);
         for class in retention.resources.keys().map(String::as_str).chain([""]) {
             let age = retention.resources.get(class).copied().unwrap_or(retention.default);
             let Some(cutoff) = cutoff(now, age) else { continue };
-            let is_old = |header: &Header| header.at <= cutoff || header.total <= too_long_ago;
-            removed += self.run_class(core, retention, class, is_old).await?;
+            let held = held.filter(|_| class.is_empty());
+            let is_wanted = |header: &Header| held.is_some_and(|held| header.revision > held);
+            let is_old = |header: &Header| {
+                (header.at <= cutoff || header.total <= too_long_ago)
+                    && (!is_wanted(header) || too_long_held.is_some_and(|too_long| header.at <= too_long))
+            };
+            let (gone, lost) = self.run_class(core, retention, class, is_old, is_wanted).await?;
+            removed += gone;
+            if lost > 0 {
+                core.metrics.lost.inc_by(lost as u64);
+                tracing::warn!(
+                    lost,
+                    held,
+                    "history has gone that a reader of the log has not read yet: it is too far behind"
+                );
+            }
         }
         if let Some(cutoff) = cutoff(now, retention.audit) {
             for _ in 0..FORGET_CHUNKS {
@@ -49,20 +66,22 @@ impl Compaction {
         Ok(removed)
     }
 
+    /// How many entries went, and how many of them somebody still wanted.
     async fn run_class(
         &mut self,
         core: &Arc<Core>,
         retention: &Retention,
         class: &str,
         is_old: impl Fn(&Header) -> bool,
-    ) -> Result<usize, BackendError> {
-        let mut removed = 0;
+        is_wanted: impl Fn(&Header) -> bool,
+    ) -> Result<(usize, usize), BackendError> {
+        let (mut removed, mut lost) = (0, 0);
         loop {
             let read = self.read.get(class).copied().unwrap_or(0);
             let headers = core.backend.headers(read, CHUNK).await?;
             // By order, not by time alone: a clock that went back must not tear a hole.
             let old: Vec<_> = headers.iter().take_while(|header| is_old(header)).collect();
-            let Some(last) = old.last() else { return Ok(removed) };
+            let Some(last) = old.last() else { return Ok((removed, lost)) };
             let in_class = |header: &&&Header| match class {
                 "" => !retention.resources.contains_key(&header.resource),
                 _ => header.resource == class,
@@ -75,8 +94,9 @@ impl Compaction {
                 removed += gone.len();
             }
             self.read.insert(class.to_owned(), last.revision);
+            lost += old.iter().filter(in_class).filter(|header| is_wanted(header)).count();
             if old.len() < CHUNK {
-                return Ok(removed);
+                return Ok((removed, lost));
             }
         }
     }

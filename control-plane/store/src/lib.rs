@@ -39,6 +39,6 @@ pub use options::{Options, Retention};
 pub use postgres::Postgres;
 pub use read::{Archived, At, Entry, Event, Page, ReadError, Scope};
 pub use sqlite::Sqlite;
-pub use store::{Moment, Now, OpenError, Store};
+pub use store::{LogPiece, Moment, Now, OpenError, Store};
 pub use watch::Watch;
 pub use write::{Actor, Change, Expect, Guard, Write, WriteError};

@@ -22,6 +22,8 @@ pub struct Metrics {
     pub(crate) subscribers: Gauge,
     pub(crate) slow_watchers: Counter,
     pub(crate) revision: Gauge,
+    /// Changes that went from history before a reader had passed them.
+    pub(crate) lost: Counter,
     pub(crate) objects: Family<Resource, Gauge>,
 }
 
@@ -39,6 +41,7 @@ impl Metrics {
             subscribers: Gauge::default(),
             slow_watchers: Counter::default(),
             revision: Gauge::default(),
+            lost: Counter::default(),
             objects: Family::default(),
         }
     }
@@ -81,6 +84,11 @@ impl Metrics {
             self.slow_watchers.clone(),
         );
         registry.register("dropmate_store_revision", "The newest revision", self.revision.clone());
+        registry.register(
+            "dropmate_store_history_lost",
+            "Changes that left history, held as long as it may be, before a reader of the log had passed them",
+            self.lost.clone(),
+        );
         registry.register("dropmate_store_objects", "Live objects", self.objects.clone());
     }
 }

@@ -47,6 +47,9 @@ pub struct Retention {
     pub resources: BTreeMap<String, Duration>,
     /// Only what is among the last bytes appended to the log is kept as history, however young the rest may be.
     pub bytes: u64,
+    /// History that a reader has not passed ([`Store::hold`](crate::Store::hold)) is kept this long whatever else is said here,
+    /// of resources that are not named above.
+    pub held: Duration,
     /// What leaves history is kept this much longer for the audit, whole, and so is who asked for what.
     pub audit: Duration,
     /// Resources that the audit does without.
@@ -55,6 +58,9 @@ pub struct Retention {
 
 /// 2 GiB: a day of some 600,000 changes, and what a small machine's disk bears.
 const HISTORY_BYTES: u64 = 2 << 30;
+
+/// A week: over a long weekend with nobody there to mend the reader.
+const HELD: Duration = Duration::from_hours(7 * 24);
 
 /// A quarter: as long as people ask who did something.
 const AUDIT: Duration = Duration::from_hours(90 * 24);
@@ -67,8 +73,8 @@ impl Retention {
 }
 
 impl Default for Retention {
-    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each); 2 GiB. For the
-    /// audit 90 days, without these two.
+    /// 24 hours; 10 minutes for Leases (renewed every few seconds), 1 hour for Events (written once each); 2 GiB; 7 days
+    /// for a reader who is behind. For the audit 90 days, without these two.
     fn default() -> Self {
         let (leases, events) = ("leases.coordination.k8s.io".to_owned(), "events".to_owned());
         Self {
@@ -76,6 +82,7 @@ impl Default for Retention {
             unaudited: BTreeSet::from([leases.clone(), events.clone()]),
             resources: BTreeMap::from([(leases, Duration::from_mins(10)), (events, Duration::from_hours(1))]),
             bytes: HISTORY_BYTES,
+            held: HELD,
             audit: AUDIT,
         }
     }

@@ -25,8 +25,10 @@ use crate::{
     writer::{self, Claim, Pending, Writer},
 };
 
+mod log;
 mod moment;
 
+pub use log::LogPiece;
 pub use moment::Moment;
 
 /// A source of system time: entries of the log carry it.
@@ -69,6 +71,8 @@ struct Inner {
     closing: CancellationToken,
     tasks: TaskTracker,
     compaction: tokio::sync::Mutex<Compaction>,
+    /// How far the slowest reader of the log is that history waits for.
+    held: Mutex<Option<Revision>>,
 }
 
 /// What the store, its tasks and its watches share.
@@ -149,7 +153,8 @@ impl Store {
         });
         tasks.spawn(fanout::run(core.clone(), batches));
         let compaction = tokio::sync::Mutex::default();
-        let inner = Arc::new(Inner { core, now, options, normal, urgent, readers, closing, tasks, compaction });
+        let held = Mutex::default();
+        let inner = Arc::new(Inner { core, now, options, normal, urgent, readers, closing, tasks, compaction, held });
         if let Some(every) = inner.options.compact_every {
             let closing = inner.closing.clone();
             // Weak, so that the last clone of the store ends it.
@@ -342,7 +347,16 @@ impl Store {
     /// Removes history that is past its retention at `now`. Returns how many entries went.
     pub async fn compact(&self, now: Timestamp) -> Result<usize, ReadError> {
         let mut compaction = self.inner.compaction.lock().await;
-        Ok(compaction.run(&self.inner.core, &self.inner.options.retention, now).await?)
+        let held = *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(compaction.run(&self.inner.core, &self.inner.options.retention, held, now).await?)
+    }
+
+    /// From now on, history after this revision stays for a reader of the log who has come so far ([`Retention::held`]);
+    /// `None`: nobody needs it.
+    ///
+    /// [`Retention::held`]: crate::Retention::held
+    pub fn hold(&self, after: Option<Revision>) {
+        *self.inner.held.lock().unwrap_or_else(PoisonError::into_inner) = after;
     }
 
     /// The store's metrics, to register.

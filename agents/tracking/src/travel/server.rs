@@ -1,10 +1,14 @@
-//! Asking OSRM and Valhalla for one way. The operator names the server, so it may be anywhere; it is not followed elsewhere,
-//! and an answer is small or none.
+//! Asking OSRM and Valhalla for one way. The operator names the server, so it may be private; it is not followed elsewhere,
+//! leads to no metadata of a cloud, and an answer is small or none.
 
 use std::time::Duration;
 
 use dropmate_api::VehicleType;
-use reqwest::{Client, StatusCode, redirect};
+use dropmate_outbound::{Call, CallError, Client, ClientError, Guard, Limits, Trust};
+use reqwest::{
+    Method, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use super::Source;
@@ -24,8 +28,10 @@ pub(super) struct Server {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     /// It did not come. The address asked for has places in it and is left out.
-    #[error("{}", chain(.0))]
-    Http(reqwest::Error),
+    #[error(transparent)]
+    Http(CallError),
+    #[error("the address is no URL")]
+    Url,
     #[error("status {0}")]
     Status(StatusCode),
     #[error("more than {ANSWER_MAX} bytes")]
@@ -34,22 +40,16 @@ pub(super) enum AskError {
     Unreadable,
 }
 
-fn chain(error: &reqwest::Error) -> String {
-    dropmate_agent::reach::chain(error)
-}
-
 impl Server {
     /// `None` for the straight line.
-    pub(super) fn new(source: &Source, timeout: Duration) -> Result<Option<Self>, reqwest::Error> {
-        if *source == Source::StraightLine {
-            return Ok(None);
-        }
-        let client = Client::builder()
-            .timeout(timeout)
-            .connect_timeout(timeout)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .build()?;
+    pub(super) fn new(source: &Source, timeout: Duration) -> Result<Option<Self>, ClientError> {
+        let url = match source {
+            Source::StraightLine => return Ok(None),
+            Source::Osrm(url) | Source::Valhalla(url) => url,
+        };
+        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+        let limits = Limits { connect: timeout, total: timeout, answer_bytes: ANSWER_MAX };
+        let client = Client::new(Guard::default().naming(&host), &Trust::machine(), limits)?;
         Ok(Some(Self { client, source: source.clone() }))
     }
 
@@ -73,7 +73,8 @@ impl Server {
                     _ => "car",
                 };
                 let places = format!("{},{};{},{}", from.longitude, from.latitude, to.longitude, to.latitude);
-                self.client.get(format!("{url}/route/v1/{profile}/{places}?overview=false&steps=false"))
+                let url = format!("{url}/route/v1/{profile}/{places}?overview=false&steps=false");
+                Call::new(Method::GET, Url::parse(&url).map_err(|_| AskError::Url)?)
             }
             Source::Valhalla(url) => {
                 let costing = match vehicle {
@@ -87,19 +88,18 @@ impl Server {
                 let asked = json!({
                     "locations": [place(from), place(to)], "costing": costing, "directions_type": "none",
                 });
-                self.client.post(format!("{url}/route")).json(&asked)
+                let url = Url::parse(&format!("{url}/route")).map_err(|_| AskError::Url)?;
+                Call::new(Method::POST, url)
+                    .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                    .body(asked.to_string())
             }
         };
-        let mut response = request.send().await.map_err(|error| AskError::Http(error.without_url()))?;
-        let status = response.status();
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| AskError::Http(error.without_url()))? {
-            if body.len() + piece.len() > ANSWER_MAX {
-                return Err(AskError::TooLong);
-            }
-            body.extend_from_slice(&piece);
+        let response = self.client.call(request).await.map_err(AskError::Http)?;
+        if response.cut {
+            return Err(AskError::TooLong);
         }
-        let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let status = response.status;
+        let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         if no_road(&answer) {
             return Ok(None);
         }

@@ -91,6 +91,9 @@ pub const TABLE: &[&[Rule]] = &[
         rule(Role::Manager, OURS, &["drivers/pairing"], &["create", "delete"]),
         rule(Role::Manager, OURS, &["orders/progress", "members/invitation", "incidents/resolve"], &["create"]),
         rule(Role::Manager, OURS, &["orders/pin"], &["get", "create"]),
+        // The page behind a link shows the PIN.
+        rule(Role::Manager, OURS, &["orders/tracking-links"], &["create", "delete"]),
+        rule(Role::Manager, &[TASKS], &["ratings"], READ),
         rule(Role::Manager, &[TASKS], &["secrets", "audit"], ALL),
         // Previews, and what goes out once more.
         rule(Role::Manager, &[TASKS], &["notifications"], &["create"]),
@@ -144,6 +147,7 @@ pub const TABLE: &[&[Rule]] = &[
             &["orders/status"],
             &[
                 "status.eta",
+                "status.conditions[type=Arriving]",
                 "status.conditions[type=Late]",
                 "status.conditions[type=AtRisk]",
                 "status.conditions[type=TrackingStale]",

@@ -1,12 +1,14 @@
-//! Asks an issuer for its keys: the discovery document, then the set it names. Bounded in time and size; no redirects.
+//! Asks an issuer for its keys: the discovery document, then the set it names. Bounded in time and size; no redirects, and no
+//! way into our networks but to the issuer itself, which the operator has named.
 
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Url, redirect::Policy};
+use dropmate_outbound::{Call, CallError, Client, Limits, Trust};
+use reqwest::{Method, Url};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{OutsideError, may_fetch};
+use super::{OutsideConfig, OutsideError, may_fetch};
 
 /// To connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,7 +22,7 @@ const DISCOVERY: &str = "/.well-known/openid-configuration";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("{0} does not answer")]
-    Answer(String, #[source] reqwest::Error),
+    Answer(String, #[source] CallError),
     #[error("{0} answers with {1}")]
     Status(String, u16),
     #[error("{0} is larger than {DOCUMENT_BYTES_MAX} bytes")]
@@ -49,16 +51,14 @@ pub(super) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(super) fn new(ca_pem: Option<&[u8]>) -> Result<Self, OutsideError> {
-        let mut client = Client::builder().connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT).redirect(Policy::none());
-        if let Some(pem) = ca_pem {
-            let certificates = Certificate::from_pem_bundle(pem).map_err(|error| OutsideError::Ca(Some(error)))?;
-            if certificates.is_empty() {
-                return Err(OutsideError::Ca(None));
-            }
-            client = client.tls_certs_only(certificates);
-        }
-        Ok(Self { client: client.build().map_err(OutsideError::Client)? })
+    pub(super) fn new(config: &OutsideConfig, issuer: &Url) -> Result<Self, OutsideError> {
+        let trust = match &config.ca_pem {
+            Some(pem) => Trust::only(pem).map_err(OutsideError::Ca)?,
+            None => config.trust.clone(),
+        };
+        let guard = config.guard.naming(issuer.host_str().unwrap_or_default());
+        let limits = Limits { connect: CONNECT_TIMEOUT, total: TIMEOUT, answer_bytes: DOCUMENT_BYTES_MAX };
+        Ok(Self { client: Client::new(guard, &trust, limits).map_err(OutsideError::Client)? })
     }
 
     pub(super) async fn keys(&self, issuer: &str) -> Result<Vec<Value>, FetchError> {
@@ -73,18 +73,15 @@ impl Fetcher {
     }
 
     async fn document<T: DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {
-        let failed = |error: reqwest::Error| FetchError::Answer(url.to_owned(), error.without_url());
-        let mut answer = self.client.get(url).send().await.map_err(failed)?;
-        if answer.status().as_u16() != 200 {
-            return Err(FetchError::Status(url.to_owned(), answer.status().as_u16()));
+        let parsed = Url::parse(url).map_err(|_| FetchError::Keys(url.to_owned()))?;
+        let answer = self.client.call(Call::new(Method::GET, parsed)).await;
+        let answer = answer.map_err(|error| FetchError::Answer(url.to_owned(), error))?;
+        if answer.status.as_u16() != 200 {
+            return Err(FetchError::Status(url.to_owned(), answer.status.as_u16()));
         }
-        let mut document = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
-            document.extend_from_slice(&chunk);
-            if document.len() > DOCUMENT_BYTES_MAX {
-                return Err(FetchError::Large(url.to_owned()));
-            }
+        if answer.cut {
+            return Err(FetchError::Large(url.to_owned()));
         }
-        serde_json::from_slice(&document).map_err(|error| FetchError::Form(url.to_owned(), error))
+        serde_json::from_slice(&answer.body).map_err(|error| FetchError::Form(url.to_owned(), error))
     }
 }

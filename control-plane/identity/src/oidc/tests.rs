@@ -9,6 +9,8 @@ fn config(issuer: &str) -> OutsideConfig {
         audience: "dropmate".to_owned(),
         email_claim: "upn".to_owned(),
         ca_pem: None,
+        guard: Guard::default(),
+        trust: Trust::machine(),
     }
 }
 

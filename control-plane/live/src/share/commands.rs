@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Hint, link::Link};
-use crate::{Position, Topic};
+use crate::{Entry, EntryId, Position, Topic};
 
 /// Positions in one piece: some 75 kB.
 pub(super) const PIECE: usize = 512;
@@ -43,6 +43,40 @@ for i = 1, #ARGV, 2 do
   end
 end
 return redis.status_reply('OK')
+";
+
+/// Appends to a stream what is not there yet, unless the stream ends before what is taken for its last entry.
+///
+/// `KEYS`: the stream. `ARGV`: the entry taken for the last one, or nothing; how many are kept; then of each entry its number,
+/// how many words it has, and the words. Numbers of entries are compared as texts of digits: they may be larger than what a
+/// number of this language holds.
+const APPEND: &str = r"
+local function less(a, b)
+  if a == '' then return b ~= '' end
+  local am, an = string.match(a, '^(%d+)%-(%d+)$')
+  local bm, bn = string.match(b, '^(%d+)%-(%d+)$')
+  if am ~= bm then
+    if #am ~= #bm then return #am < #bm end
+    return am < bm
+  end
+  if #an ~= #bn then return #an < #bn end
+  return an < bn
+end
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
+last = last and last[1] or ''
+if ARGV[1] ~= '' and less(last, ARGV[1]) then return {'behind', last} end
+local added, i = 0, 3
+while i <= #ARGV do
+  local id, words = ARGV[i], tonumber(ARGV[i + 1])
+  if less(last, id) then
+    local command = {'XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id}
+    for j = i + 2, i + 1 + words do command[#command + 1] = ARGV[j] end
+    redis.call(unpack(command))
+    last, added = id, added + 1
+  end
+  i = i + 2 + words
+end
+return {'all', tostring(added)}
 ";
 
 /// What one process tells the others. Fields that are not known are passed over: another version may say more.
@@ -140,6 +174,25 @@ pub(super) fn tell(pipeline: &mut Pipeline, link: &Link, from: Uuid, hints: &[Hi
     keep(pipeline, link, &positions);
     if !positions.is_empty() || !wake.is_empty() {
         publish(pipeline, link, &Said { from, positions, wake });
+    }
+}
+
+/// Appends entries to a stream.
+pub(super) fn append(
+    pipeline: &mut Pipeline,
+    link: &Link,
+    stream: &str,
+    after: Option<EntryId>,
+    entries: &[Entry],
+    keep: usize,
+) {
+    let script = pipeline.cmd("EVAL").arg(APPEND).arg(1).arg(link.key(stream));
+    script.arg(after.map(EntryId::text).unwrap_or_default()).arg(keep);
+    for entry in entries {
+        script.arg(entry.id.text()).arg(entry.fields.len() * 2);
+        for (name, value) in &entry.fields {
+            script.arg(*name).arg(value);
+        }
     }
 }
 

@@ -87,7 +87,7 @@ impl Seen<'_> {
             | ["v1", "namespaces", _, "secrets" | "audit", ..]
             | ["v1", "namespaces", _, "members", _, "invitation"]
             | ["v1", "namespaces", _, "drivers", _, "pairing"]
-            | ["v1", "namespaces", _, "orders", _, "pin"]
+            | ["v1", "namespaces", _, "orders", _, "pin" | "tracking-links"]
             | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
             | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
             // Sessions come and go all the time, and are told where they are refused.

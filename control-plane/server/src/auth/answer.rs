@@ -37,9 +37,14 @@ pub(super) fn granted(grant: &Grant) -> Response {
     secret(StatusCode::OK, body)
 }
 
-/// A link, shown once. `page` is `invitations` or `resets`.
-pub(super) fn linked(public_url: &str, page: &str, link: &OneTime) -> Response {
-    let url = format!("{public_url}/{page}/{}", link.token);
+/// The page that a link leads to. `kind` is `invitation`, `reset` or `verification`.
+pub(crate) fn page(public_url: &str, kind: &str, token: &str) -> String {
+    format!("{public_url}/{kind}s/{token}")
+}
+
+/// A link, shown once.
+pub(super) fn linked(public_url: &str, kind: &str, link: &OneTime) -> Response {
+    let url = page(public_url, kind, &link.token);
     secret(StatusCode::CREATED, json!({"url": url, "token": link.token, "expiresAt": link.expires_at}))
 }
 

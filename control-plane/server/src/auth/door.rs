@@ -8,8 +8,12 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use dropmate_identity::Proof;
-use http::{HeaderMap, StatusCode, header::USER_AGENT};
+use dropmate_identity::{Letter, Proof};
+use dropmate_live::Topic;
+use http::{
+    HeaderMap, StatusCode,
+    header::{ACCEPT_LANGUAGE, USER_AGENT},
+};
 use serde_json::json;
 
 use super::{
@@ -18,6 +22,9 @@ use super::{
     identity,
 };
 use crate::{caller::ClientAddress, members, state::AppState};
+
+/// Letters of a language tag that anybody speaks.
+const LOCALE_CHARS_MAX: usize = 35;
 
 /// Where a request comes from; in process, from here.
 pub(super) type Address = Option<Extension<ClientAddress>>;
@@ -71,8 +78,17 @@ pub(crate) async fn logout(State(state): State<AppState>, headers: HeaderMap, bo
     told(answer.await)
 }
 
+/// A letter in the language of whoever asks.
+fn letter(headers: &HeaderMap) -> Letter {
+    let asked = headers.get(ACCEPT_LANGUAGE).and_then(|languages| languages.to_str().ok()).unwrap_or_default();
+    let first = asked.split([',', ';']).next().unwrap_or_default().trim();
+    let is_tag = (2..=LOCALE_CHARS_MAX).contains(&first.len())
+        && first.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    Letter { locale: is_tag.then(|| first.to_owned()), ..Letter::default() }
+}
+
 /// `POST /v1/auth/register {email, password, name}` → 202 `{}`, whether there is such a user or not, and whether
-/// registration is open or not.
+/// registration is open or not. Whoever is new is mailed a link that shows that the address is theirs.
 pub(crate) async fn register(
     State(state): State<AppState>,
     address: Address,
@@ -85,7 +101,44 @@ pub(crate) async fn register(
         fields.end()?;
         let identity = identity(&state)?;
         if state.open_registration {
-            identity.register(&email, &password, &name, ip(address)).await.map_err(said)?;
+            let registered = identity.register(&email, &password, &name, &letter(&headers), ip(address)).await;
+            if registered.map_err(said)? {
+                state.live.wake(Topic::Events);
+            }
+        }
+        Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response())
+    };
+    told(answer.await)
+}
+
+/// `POST /v1/auth/verify {token}` → 200 `{}`: the address is known to be the user's from then on.
+pub(crate) async fn confirm(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Response {
+    let answer = async {
+        let mut fields = Fields::read(&headers, &body)?;
+        let token = fields.text("token")?;
+        fields.end()?;
+        let user = identity(&state)?.verify_email(&token).await.map_err(said)?;
+        tracing::info!(user.uid = user.uid, "an address was verified");
+        Ok(Json(json!({})).into_response())
+    };
+    told(answer.await)
+}
+
+/// `POST /v1/auth/forgot {email}` → 202 `{}`, whether there is such a user or not: who is one is mailed a link to set
+/// another password.
+pub(crate) async fn forgot(
+    State(state): State<AppState>,
+    address: Address,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let answer = async {
+        let mut fields = Fields::read(&headers, &body)?;
+        let email = fields.text("email")?;
+        fields.end()?;
+        let forgot = identity(&state)?.forgot(&email, &letter(&headers), ip(address)).await;
+        if forgot.map_err(said)? {
+            state.live.wake(Topic::Events);
         }
         Ok((StatusCode::ACCEPTED, Json(json!({}))).into_response())
     };

@@ -5,7 +5,8 @@ use axum::{
     extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
-use dropmate_identity::{PAGE_MAX, User};
+use dropmate_identity::{Letter, PAGE_MAX, User};
+use dropmate_live::Topic;
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -92,12 +93,13 @@ pub(crate) async fn verify(State(state): State<AppState>, Path(email): Path<Stri
     told(answer.await)
 }
 
-/// `POST /v1/users/{email}/reset` → 201 `{url, token, expiresAt}`.
+/// `POST /v1/users/{email}/reset` → 201 `{url, token, expiresAt}`. The link is mailed as well.
 pub(crate) async fn reset_link(State(state): State<AppState>, Path(email): Path<String>) -> Response {
     let answer = async {
         let identity = identity(&state)?;
-        let link = identity.reset_link(&email).await.map_err(said)?;
-        Ok(linked(identity.issuer(), "resets", &link))
+        let link = identity.reset_link(&email, &Letter::default()).await.map_err(said)?;
+        state.live.wake(Topic::Events);
+        Ok(linked(identity.issuer(), "reset", &link))
     };
     told(answer.await)
 }

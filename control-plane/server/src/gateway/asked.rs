@@ -5,10 +5,11 @@ use http::Method;
 
 use super::phone;
 use crate::{
+    auth,
     caller::{Admission, Caller},
     error::ApiError,
     request_info::ResourceInfo,
-    stream,
+    stream, track,
 };
 use dropmate_api::roles::{self, Decision, Grant};
 
@@ -57,7 +58,7 @@ const PUBLIC: [&str; 11] = [
 ];
 
 /// What anybody may do: show who they are, or give up a session.
-const DOORS: [&str; 7] = [
+const DOORS: [&str; 9] = [
     "/v1/pair",
     "/v1/auth/login",
     "/v1/auth/refresh",
@@ -65,6 +66,8 @@ const DOORS: [&str; 7] = [
     "/v1/auth/register",
     "/v1/auth/invitations/accept",
     "/v1/auth/reset",
+    "/v1/auth/forgot",
+    "/v1/auth/verify",
 ];
 
 /// Where phones send pictures.
@@ -82,10 +85,14 @@ impl Asked {
             (_, Some(matched)) => matched.as_str().to_owned(),
             (_, None) => "unmatched".to_owned(),
         };
-        let watch = info.as_ref().is_some_and(|info| info.verb == "watch");
-        let stream = path == stream::PATH;
+        // A customer's stream takes the room of a watch.
+        let customers = track::is_stream(path);
+        let watch = customers || info.as_ref().is_some_and(|info| info.verb == "watch");
+        let stream = customers || path == stream::PATH;
         let told = PUBLIC.contains(&path) && matches!(*request.method(), Method::GET | Method::HEAD);
-        let public = told || (DOORS.contains(&path) && *request.method() == Method::POST);
+        let page = auth::PAGES.iter().any(|root| path.starts_with(root));
+        let public =
+            told || page || track::is_public(path) || (DOORS.contains(&path) && *request.method() == Method::POST);
         let upload = path == UPLOAD && *request.method() == Method::POST;
         Self { info, route, surface, watch, stream, public, phone, upload }
     }

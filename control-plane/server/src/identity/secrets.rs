@@ -3,12 +3,12 @@
 use axum::{
     Extension, Json,
     body::Body,
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
 use dropmate_api::validation::is_dns_subdomain;
 use dropmate_identity::SECRET_BYTES_MAX;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -86,6 +86,30 @@ pub(crate) async fn delete(State(state): State<AppState>, Path((namespace, name)
             return Ok(StatusCode::NO_CONTENT.into_response());
         }
         Err(ApiError::no_such(format!("secrets {name:?} not found")))
+    };
+    told(answer.await)
+}
+
+/// Which one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    namespace: String,
+    name: String,
+}
+
+/// `GET /v1/internal/secrets?namespace=&name=` → `{value}`: what the notification agent signs and logs in with on behalf of
+/// the namespace. Nobody else may ask, whatever they may otherwise.
+pub(crate) async fn resolve(
+    State(state): State<AppState>,
+    which: std::result::Result<Query<Which>, QueryRejection>,
+) -> Response {
+    let answer = async {
+        let Query(Which { namespace, name }) = which.map_err(|error| ApiError::bad_request(error.body_text()))?;
+        let value = of(&state)?.resolve_secret(&namespace, &name).await?;
+        let value = value.ok_or_else(|| ApiError::no_such(format!("secrets {name:?} not found")))?;
+        let no_store = [(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        Ok((no_store, Json(json!({"value": value}))).into_response())
     };
     told(answer.await)
 }

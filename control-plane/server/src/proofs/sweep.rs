@@ -40,6 +40,8 @@ pub(crate) async fn run(state: AppState) {
 async fn sweep(proofs: &Proofs, now: Timestamp) -> Result<u64> {
     proofs.ingest.forget_old_proofs().await?;
     proofs.ingest.forget_old_pins().await?;
+    proofs.ingest.forget_old_links().await?;
+    proofs.ingest.forget_old_ratings().await?;
     let young = now - YOUNG;
     let mut gone = 0;
     let mut pages = proofs.store.pages(PAGE);

@@ -8,14 +8,14 @@ use dropmate_store::{Event, ReadError, Revision, Scope, Watch};
 use futures::{FutureExt, SinkExt, StreamExt, stream::FuturesUnordered};
 use serde_json::value::RawValue;
 use tokio::{
-    sync::broadcast::{self, error::RecvError},
+    sync::broadcast::error::RecvError,
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     frames::{self, Words},
     metrics::Metrics,
-    positions::{Placed, Room},
+    positions::{Placed, Room, Seat},
     sight::Seeing,
     snapshot::Snapshot,
     start::Beginning,
@@ -57,7 +57,6 @@ impl Sees {
 }
 
 type Ended = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Seat = broadcast::Receiver<Arc<Placed>>;
 
 /// A client that is about to be served.
 pub(super) struct Client {

@@ -9,7 +9,7 @@ const WRITES_BITS: u32 = 48;
 
 /// The epoch of a history: made from the uid of the namespace that is there from the first start on, the same for all
 /// replicas and over restarts, and another after every restore.
-pub(super) fn epoch(system_uid: &str, revision: Revision) -> String {
+pub(crate) fn epoch(system_uid: &str, revision: Revision) -> String {
     let digest = hex::encode(&Sha256::digest(system_uid)[..6]);
     match revision >> WRITES_BITS {
         0 => digest,

@@ -5,7 +5,11 @@ use std::fmt;
 use axum::extract::ws::Utf8Bytes;
 use dropmate_api::{
     Clock, GROUP, Order, VERSION,
-    events::{self, OrderEvent, order_events},
+    events::{
+        self, OrderEvent,
+        cloud::{self, OrderData, Origin},
+        order_events,
+    },
     registry::{self, Kind},
     roles::Own,
 };
@@ -19,9 +23,6 @@ use crate::{
     error::{ApiError, Result},
     resources::{self, Eyes},
 };
-
-/// The specification of CloudEvents that the events follow.
-const SPEC_VERSION: &str = "1.0";
 
 /// What every frame of a server is made with.
 #[derive(Clone)]
@@ -56,33 +57,6 @@ struct Frame<'a, D> {
     type_: &'static str,
     seq: Revision,
     data: &'a D,
-}
-
-/// An event in the form of CloudEvents.
-#[derive(Serialize)]
-struct CloudEvent<'a> {
-    specversion: &'static str,
-    id: String,
-    source: String,
-    #[serde(rename = "type")]
-    type_: &'a str,
-    subject: String,
-    time: Timestamp,
-    datacontenttype: &'static str,
-    /// The object's `resourceVersion`.
-    sequence: String,
-    data: Changed<'a>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Changed<'a> {
-    phase: &'a Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    driver_name: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eta: Option<&'a Value>,
-    order: &'a RawValue,
 }
 
 /// A position as clients see it.
@@ -157,48 +131,52 @@ pub(super) fn of_change(words: &Words, eyes: Option<&Eyes>, change: &Event) -> R
         // Of one that was never there for them, nothing is said; one whose state before is not known any more may have been.
         let unknown = change.deleted && change.previous.is_none() && sees(&change.object);
         let last = before.or(unknown.then_some(&*change.object));
-        return last.map_or_else(|| Ok(Vec::new()), |last| Ok(vec![gone(words, last, change.revision)?]));
+        return last.map_or_else(|| Ok(Vec::new()), |last| Ok(vec![gone(words, last, change)?]));
     }
     let value: Value = serde_json::from_str(&change.object.body).map_err(ApiError::internal)?;
-    let (was, is) = (change.previous.as_deref().and_then(typed), typed(&change.object));
-    let mut happened = match is {
-        Some(is) => order_events(was.as_ref(), Some(&is)),
-        None => Vec::new(),
-    };
+    let is = typed(&change.object);
+    // Numbered as they are for everybody, whatever this client sees of them.
+    let mut happened: Vec<(usize, OrderEvent)> = all(change, is.as_ref()).into_iter().enumerate().collect();
+    let count = happened.len();
     if let Some(eyes) = eyes {
-        happened.retain(|event| concerns(event, eyes.own()));
+        happened.retain(|(_, event)| concerns(event, eyes.own()));
     }
     if happened.is_empty() {
-        happened.push(OrderEvent { name: events::UPDATED, at: None, driver: None });
+        happened.push((count, OrderEvent { name: events::UPDATED, at: None, driver: None }));
     }
     let order = order(words, eyes, &change.object, change.revision)?;
-    let status = &value["status"];
-    let written_at = written_at(words, &value);
+    let written_at = cloud::written_at(&value, &words.clock);
     let count = happened.len();
-    let frame = |(ordinal, event): (usize, OrderEvent)| {
-        let data = Changed {
-            phase: &status["phase"],
-            driver_name: status.get("driverName"),
-            eta: status.get("eta"),
-            order: &order,
-        };
-        let seq = if ordinal + 1 == count { change.revision } else { change.revision - 1 };
+    let frame = |(index, (ordinal, event)): (usize, (usize, OrderEvent))| {
+        let seq = if index + 1 == count { change.revision } else { change.revision - 1 };
+        let data = OrderData::of(&event, is.as_ref(), &*order);
         framed(words, &change.object, (change.revision, ordinal, seq), event.name, event.at.unwrap_or(written_at), data)
     };
     happened.into_iter().enumerate().map(frame).collect()
 }
 
-/// An order that is no longer there for somebody, told by its names alone.
-fn gone(words: &Words, last: &Object, revision: Revision) -> Result<Utf8Bytes> {
+/// What happened, for who sees everything.
+fn all(change: &Event, is: Option<&Order>) -> Vec<OrderEvent> {
+    let was = change.previous.as_deref().and_then(typed);
+    is.map(|is| order_events(was.as_ref(), Some(is))).unwrap_or_default()
+}
+
+/// An order that is no longer there for somebody, told by its names alone. Where it only left their sight, nobody else is
+/// told that, and it counts after what they are told.
+fn gone(words: &Words, last: &Object, change: &Event) -> Result<Utf8Bytes> {
+    let (key, revision) = (&last.key, change.revision);
     let value: Value = serde_json::from_str(&last.body).map_err(ApiError::internal)?;
-    let key = &last.key;
     let names = json!({
         "apiVersion": words.kind.api_version(), "kind": words.kind.kind,
         "metadata": {"name": key.name, "namespace": key.namespace, "uid": last.uid, "resourceVersion": revision.to_string()},
     });
     let names = RawValue::from_string(names.to_string()).map_err(ApiError::internal)?;
-    let data = Changed { phase: &value["status"]["phase"], driver_name: None, eta: None, order: &names };
-    framed(words, last, (revision, 0, revision), events::DELETED, written_at(words, &value), data)
+    let ordinal = if change.deleted { 0 } else { all(change, typed(&change.object).as_ref()).len() };
+    let phase = typed(last).and_then(|order| order.status).map(|status| status.phase);
+    let data =
+        OrderData { phase, driver_name: None, driver: None, eta: None, reason: None, message: None, order: &*names };
+    let at = cloud::written_at(&value, &words.clock);
+    framed(words, last, (revision, ordinal, revision), events::DELETED, at, data)
 }
 
 fn framed(
@@ -207,21 +185,17 @@ fn framed(
     (revision, ordinal, seq): (Revision, usize, Revision),
     name: &str,
     time: Timestamp,
-    data: Changed<'_>,
+    data: OrderData<&RawValue>,
 ) -> Result<Utf8Bytes> {
     let key = &object.key;
-    let event = CloudEvent {
-        specversion: SPEC_VERSION,
-        id: format!("evt_{}_{revision}_{ordinal}", words.epoch),
-        source: format!("/apis/{GROUP}/{VERSION}/namespaces/{}/orders", key.namespace),
-        type_: name,
-        subject: format!("{}/{}", key.namespace, key.name),
-        time,
-        datacontenttype: "application/json",
-        sequence: revision.to_string(),
-        data,
+    let origin = Origin {
+        epoch: &words.epoch,
+        revision,
+        resource: words.kind.plural,
+        namespace: &key.namespace,
+        name: &key.name,
     };
-    text(&Frame { type_: "event", seq, data: &event })
+    text(&Frame { type_: "event", seq, data: &origin.event(ordinal, name, time, data) })
 }
 
 fn text(frame: &impl Serialize) -> Result<Utf8Bytes> {
@@ -236,13 +210,4 @@ fn concerns(event: &OrderEvent, own: &Own) -> bool {
 /// `None` for what an older version wrote and this one cannot read: it has changed, and that is all that can be said.
 fn typed(object: &Object) -> Option<Order> {
     serde_json::from_str(&object.body).ok()
-}
-
-/// When the object was last written, in business time, as far as it says itself: so a replay says the same.
-fn written_at(words: &Words, value: &Value) -> Timestamp {
-    let entries = value.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
-    let written = entries.filter_map(|entry| entry["time"].as_str()).max();
-    let created = value.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
-    let at = written.or(created).and_then(|at| at.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
-    words.clock.to_business(at)
 }

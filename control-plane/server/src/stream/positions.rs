@@ -28,13 +28,16 @@ const QUIET: Duration = Duration::from_mins(1);
 
 /// A position with its words.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     pub(super) words: Box<str>,
 }
 
+/// Where somebody hears of positions.
+pub(crate) type Seat = broadcast::Receiver<Arc<Placed>>;
+
 /// Whose positions somebody listens to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Room {
+pub(crate) enum Room {
     Everywhere,
     Namespace(String),
     Driver(String, String),

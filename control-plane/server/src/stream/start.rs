@@ -60,9 +60,8 @@ pub(super) struct Beginning {
 /// Finds out where to begin. What the client says of an epoch or a history that is gone is no error: it begins anew.
 pub(super) async fn begin(state: &AppState, admission: &Admission, asked: &Asked) -> Result<Beginning> {
     let seq = asked.seq()?;
-    let (system, newest) = state.store.get(&resources::namespace_key(SYSTEM_NAMESPACE), At::Latest).await?;
-    let uid = system.map(|namespace| namespace.uid.clone()).unwrap_or_default();
-    let words = state.streams.words(epoch(&uid, newest), &state.clock)?;
+    let (epoch, newest) = epoch_and_newest(state).await?;
+    let words = state.streams.words(epoch, &state.clock)?;
     let namespace = admission.info.namespace.clone();
     let scope = Scope { resource: words.storage().to_owned(), namespace: namespace.clone() };
     let rooms = rooms(admission);
@@ -82,6 +81,17 @@ pub(super) async fn begin(state: &AppState, admission: &Admission, asked: &Asked
     };
     let seq = if watch.is_some() { known.unwrap_or(newest) } else { newest };
     Ok(Beginning { scope, words, seq, watch, rooms })
+}
+
+/// The history that revisions are of.
+pub(crate) async fn epoch_of(state: &AppState) -> Result<String> {
+    epoch_and_newest(state).await.map(|(epoch, _)| epoch)
+}
+
+async fn epoch_and_newest(state: &AppState) -> Result<(String, Revision)> {
+    let (system, newest) = state.store.get(&resources::namespace_key(SYSTEM_NAMESPACE), At::Latest).await?;
+    let uid = system.map(|namespace| namespace.uid.clone()).unwrap_or_default();
+    Ok((epoch(&uid, newest), newest))
 }
 
 /// Whether the namespace was the same then: one of that name before it was another tenant.

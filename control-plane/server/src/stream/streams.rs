@@ -54,7 +54,7 @@ impl Streams {
         self.origins = origins;
     }
 
-    pub(super) fn allows(&self, origin: &str) -> bool {
+    pub(crate) fn allows(&self, origin: &str) -> bool {
         self.origins.allow(origin)
     }
 
@@ -81,7 +81,7 @@ impl Streams {
     }
 
     /// Every position there from now on.
-    pub(super) fn enter(&self, room: Room) -> broadcast::Receiver<Arc<Placed>> {
+    pub(crate) fn enter(&self, room: Room) -> broadcast::Receiver<Arc<Placed>> {
         let Shared { live, rooms, stop, giving, .. } = &*self.shared;
         let receiver = rooms.enter(room);
         giving.get_or_init(|| {

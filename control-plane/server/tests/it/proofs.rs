@@ -25,7 +25,10 @@ impl Shop {
     }
 
     pub(crate) async fn open_with(flags: &[&str]) -> Self {
-        let server = Server::start_with(tempfile::tempdir().unwrap(), flags).await;
+        Self::on(Server::start_with(tempfile::tempdir().unwrap(), flags).await).await
+    }
+
+    pub(crate) async fn on(server: Server) -> Self {
         let operator = Api::over(server.plane.clone());
         operator.post("/api/v1/namespaces", &namespace("acme")).await.ok();
         let lease = json!({

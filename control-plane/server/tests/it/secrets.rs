@@ -36,6 +36,26 @@ async fn a_secret_is_written_and_listed_and_never_told() {
 }
 
 #[tokio::test]
+async fn the_notification_agent_alone_is_told_a_value() {
+    let server = Server::start().await;
+    assert_eq!(put(&server, &format!("{SECRETS}/smtp"), &json!({"value": "geheim-1"})).await.0, 201);
+    let path = "/v1/internal/secrets?namespace=default&name=smtp";
+    let told = server.call("notification", Method::GET, path).send().await.unwrap();
+    assert_eq!((told.status().as_u16(), &told.headers()["cache-control"]), (200, &"no-store".parse().unwrap()));
+    assert_eq!(told.json::<Value>().await.unwrap(), json!({"value": "geheim-1"}));
+    for other in ["operator", "dispatch", "tracking"] {
+        let refused = server.call(other, Method::GET, path).send().await.unwrap();
+        assert_eq!(refused.status(), 403, "{other}");
+        assert!(!refused.text().await.unwrap().contains("geheim"), "{other}");
+    }
+    for (none, code) in [("namespace=default&name=none", 404), ("namespace=other&name=smtp", 404), ("name=smtp", 400)] {
+        let path = format!("/v1/internal/secrets?{none}");
+        let answer = server.call("notification", Method::GET, &path).send().await.unwrap();
+        assert_eq!(answer.status(), code, "{none}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_secret_is_refused_without_repeating_it() {
     let server = Server::start().await;
     let path = format!("{SECRETS}/smtp");

@@ -16,7 +16,7 @@ use crate::{
     tenants::at,
 };
 
-async fn with(flags: &[&str]) -> Server {
+pub(crate) async fn with(flags: &[&str]) -> Server {
     Server::start_with(tempfile::tempdir().unwrap(), flags).await
 }
 
@@ -32,7 +32,7 @@ async fn passed(servers: &[&Server], tries: usize) -> usize {
     passed
 }
 
-async fn connected(server: &Server, so: bool) {
+pub(crate) async fn connected(server: &Server, so: bool) {
     let until = async {
         while server.plane.live().is_connected() != so {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -105,30 +105,49 @@ async fn the_api_does_not_notice_what_happens_to_redis() {
     assert_eq!(server.get("/readyz").await.status(), 200);
 }
 
+/// A database, a Redis and a key that replicas share.
+pub(crate) struct Replicas {
+    database: Database,
+    pub(crate) redis: RedisServer,
+    key: NamedTempFile,
+}
+
+impl Replicas {
+    pub(crate) async fn prepare() -> Self {
+        let (database, redis) = (Database::create().await, RedisServer::start(&[]));
+        Postgres::migrate(&database.url()).await.unwrap();
+        Identity::migrate_postgres(&database.url()).await.unwrap();
+        dropmate_ingest::Ingest::migrate_postgres(&database.url()).await.unwrap();
+        let key = NamedTempFile::new().unwrap();
+        std::fs::write(&key, "5a".repeat(32)).unwrap();
+        Self { database, redis, key }
+    }
+
+    /// One more of them, connected to Redis.
+    pub(crate) async fn start(&self) -> Server {
+        let (url, file) = (self.database.url(), self.key.path().to_str().unwrap());
+        let flags = [
+            "--public-url",
+            "https://shop.example",
+            "--database-url",
+            &url,
+            "--secrets-key-file",
+            file,
+            "--redis-url",
+            self.redis.url(),
+        ];
+        let server = with(&flags).await;
+        connected(&server, true).await;
+        server
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_are_one_stream() {
-    let (database, redis) = (Database::create().await, RedisServer::start(&[]));
-    Postgres::migrate(&database.url()).await.unwrap();
-    Identity::migrate_postgres(&database.url()).await.unwrap();
-    dropmate_ingest::Ingest::migrate_postgres(&database.url()).await.unwrap();
-    let key = NamedTempFile::new().unwrap();
-    std::fs::write(&key, "5a".repeat(32)).unwrap();
-    let (url, file) = (database.url(), key.path().to_str().unwrap());
-    let flags = [
-        "--public-url",
-        "https://shop.example",
-        "--database-url",
-        &url,
-        "--secrets-key-file",
-        file,
-        "--redis-url",
-        redis.url(),
-    ];
-    let shop = Shop::at(with(&flags).await).await;
-    let b = with(&flags).await;
-    for server in [&shop.server, &b] {
-        connected(server, true).await;
-    }
+    let replicas = Replicas::prepare().await;
+    let redis = &replicas.redis;
+    let shop = Shop::at(replicas.start().await).await;
+    let b = replicas.start().await;
     let token = shop.member("runs", "manager").await;
     // A ticket of one is good at the other.
     let answer = shop.server.http.post(shop.server.url("/v1/stream/tickets")).bearer_auth(&token).send().await.unwrap();

@@ -52,6 +52,12 @@ impl Shop {
         shop
     }
 
+    /// The same business at another replica; this one ends.
+    pub(crate) async fn move_to(self, server: Server) -> Self {
+        self.server.end().await;
+        Self { server, fence: self.fence }
+    }
+
     pub(crate) async fn send(&self, caller: &str, method: Method, path: &str, body: &Value) -> Value {
         let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
         let request = self.server.call(caller, method, path).header("content-type", kind).body(body.to_string());
@@ -91,6 +97,25 @@ impl Shop {
             "occurredAt": self.server.plane.clock().business_now().to_string(),
         });
         self.post("dispatch", &at("acme", &format!("orders/{order}/progress")), &release).await;
+    }
+
+    pub(crate) async fn offer(&self, order: &str, driver: &str) {
+        let now = self.server.plane.clock().business_now();
+        let offer = json!({
+            "clientEventId": format!("offer-{order}-{driver}"), "type": "offer", "fence": self.fence, "driver": driver,
+            "occurredAt": now.to_string(), "deadline": (now + jiff::SignedDuration::from_mins(1)).to_string(),
+        });
+        self.post("dispatch", &at("acme", &format!("orders/{order}/progress")), &offer).await;
+    }
+
+    /// An order from its first to its last moment.
+    pub(crate) async fn delivered(&self, order: &str, driver: &str) {
+        self.order(order).await;
+        self.release(order).await;
+        self.bind(order, driver).await;
+        for report in ["depart", "arrive", "pickUp", "arrive", "deliver"] {
+            self.report(order, report, driver).await;
+        }
     }
 
     pub(crate) async fn bind(&self, order: &str, driver: &str) {
@@ -169,7 +194,7 @@ fn told(name: &str, order: &str) -> (String, String) {
 async fn a_delivery_is_heard_as_it_happens() {
     let shop = Shop::open().await;
     let mut stream = shop.stream().await;
-    shop.order("o-1").await;
+    shop.delivered("o-1", "sam").await;
     let first = stream.event_frame().await;
     let event = &first["data"];
     assert_eq!((&event["type"], &event["specversion"]), (&json!("order.created"), &json!("1.0")));
@@ -177,11 +202,6 @@ async fn a_delivery_is_heard_as_it_happens() {
     assert_eq!(event["id"], format!("evt_{}_{revision}_0", stream.epoch));
     assert_eq!((&event["sequence"], first["seq"].to_string().as_str()), (&json!(revision), revision));
     assert_eq!((&event["subject"], &event["data"]["phase"]), (&json!("acme/o-1"), &json!("Pending")));
-    shop.release("o-1").await;
-    shop.bind("o-1", "sam").await;
-    for report in ["depart", "arrive", "pickUp", "arrive", "deliver"] {
-        shop.report("o-1", report, "sam").await;
-    }
     let mut heard = Vec::new();
     while heard.last() != Some(&told("order.delivered", "o-1")) {
         heard.push(stream.event().await);
@@ -197,6 +217,14 @@ async fn a_delivery_is_heard_as_it_happens() {
         "order.delivered",
     ];
     assert_eq!(heard, expected.map(|name| told(name, "o-1")));
+    stream.settle().await;
+    // Each of the seven reports moved the delivery; the coarse event comes last, with the number of its revision.
+    assert_eq!(stream.coarse.len(), 7);
+    for frame in &stream.coarse {
+        let event = &frame["data"];
+        assert_eq!(frame["seq"].to_string(), event["sequence"].as_str().unwrap(), "{event}");
+        assert_ne!(event["id"].as_str().unwrap().rsplit('_').next(), Some("0"), "it comes after what it is about");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -237,6 +265,7 @@ async fn who_comes_back_gets_what_was_missed_and_else_a_snapshot() {
     let mut stream = shop.stream().await;
     shop.release("o-000").await;
     assert_eq!(stream.event().await, told("order.ready", "o-000"));
+    stream.settle().await;
     let seq = stream.seq;
     drop(stream.say("bye").await);
     shop.release("o-001").await;

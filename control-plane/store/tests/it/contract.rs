@@ -83,6 +83,8 @@ macro_rules! contract {
                 a_watch_that_still_reads_old_history_is_told_that_it_is_gone,
                 floors_survive_reopening,
                 of_more_history_than_fits_the_oldest_goes,
+                history_waits_for_a_reader_who_is_behind,
+                the_log_is_read_on_in_order,
             }
             archive {
                 what_is_archived_is_gone_and_its_last_state_can_be_found,

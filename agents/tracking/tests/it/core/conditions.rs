@@ -87,3 +87,58 @@ fn an_order_taken_from_its_driver_has_no_eta() {
     let waits = order("a", json!({}), json!({"phase": "Ready", "releasedAt": at(0), "eta": at(900)}));
     assert_eq!(part(&waits, Knowledge::default(), at(10)).eta, None);
 }
+
+fn on_the_way(conditions: Value) -> std::sync::Arc<dropmate_api::Order> {
+    order("a", json!({}), fetched(json!({ "conditions": conditions })))
+}
+
+#[rstest]
+#[case::nine_minutes_off(Some(5000.0), 400 + 540, true)]
+#[case::ten_minutes_off(Some(5000.0), 400 + 600, true)]
+#[case::eleven_minutes_off(Some(5000.0), 400 + 660, false)]
+#[case::round_the_corner_in_a_jam(Some(500.0), 400 + 1800, true)]
+#[case::further_off_in_a_jam(Some(501.0), 400 + 1800, false)]
+#[case::goes_elsewhere_before(None, 400 + 60, false)]
+fn a_driver_who_comes_here_next_and_soon_is_arriving(
+    #[case] next_door: Option<f64>,
+    #[case] expected: i64,
+    #[case] arriving: bool,
+) {
+    let known = Knowledge { next_door, ..eta(expected) };
+    assert_eq!(part(&on_the_way(json!([])), known, at(400)).holds("Arriving"), arriving);
+    let silent = Knowledge { silent: Some(("sam", at(1))), ..known };
+    assert!(!part(&on_the_way(json!([])), silent, at(400)).holds("Arriving"), "nobody knows where he is");
+    let fetches = order("a", json!({}), super::bound(json!({})));
+    assert!(!part(&fetches, known, at(400)).holds("Arriving"), "he has nothing yet");
+}
+
+#[test]
+fn that_he_arrives_is_said_once_until_he_is_no_longer_on_the_way() {
+    let said = on_the_way(json!([condition("Arriving", "True")]));
+    // He was sent elsewhere first, or is later than expected: it is not taken back.
+    assert_eq!(part(&said, Knowledge { next_door: None, ..eta(9000) }, at(400)).conditions, Part::of(&said).conditions);
+    let failed = order(
+        "a",
+        json!({}),
+        fetched(json!({
+            "phase": "AttemptFailed", "conditions": [condition("Arriving", "True")],
+            "attempts": [{"reason": "NobodyHome", "at": at(500), "stop": "dropoff"}],
+        })),
+    );
+    let over = part(&failed, Knowledge::default(), at(500));
+    assert!(!over.holds("Arriving"));
+    // And at the next attempt it is said anew.
+    let again = on_the_way(json!(over.conditions));
+    let told = part(&again, Knowledge { next_door: Some(100.0), ..eta(900) }, at(800));
+    assert!(told.holds("Arriving"));
+    assert_eq!(told.conditions[0].last_transition_time, at(800));
+}
+
+#[test]
+fn that_he_will_be_arriving_is_looked_at_when_it_comes() {
+    use dropmate_tracking::promise::changes_at;
+    let known = Knowledge { next_door: Some(9000.0), ..eta(2000) };
+    assert_eq!(changes_at(&on_the_way(json!([])), known, at(400)), Some(at(1400)));
+    assert_eq!(changes_at(&on_the_way(json!([])), Knowledge { next_door: None, ..known }, at(400)), None);
+    assert_eq!(changes_at(&on_the_way(json!([condition("Arriving", "True")])), known, at(400)), None);
+}

@@ -165,3 +165,19 @@ fn a_finished_order_of_which_all_is_told_may_be_forgotten() {
     memory.unsaid("uid-a");
     assert!(!look(&mut memory, &scene, &[], at(1002)).entries.is_empty(), "what could not be kept is said again");
 }
+
+#[test]
+fn of_two_doors_only_the_next_one_is_arriving() {
+    let far = json!({"dropoff": {"address": "9 Far Rd", "location": north(2600.0), "serviceSeconds": 60}});
+    let (near, far) = (order("a", json!({}), fetched(json!({}))), order("b", far, fetched(json!({}))));
+    let route = json!({"route": [
+        {"order": "a", "stop": "dropoff", "location": north(2000.0)}, {"order": "b", "stop": "dropoff", "location": north(2600.0)},
+    ]});
+    let mut memory = Memory::default();
+    memory.see("sam", vec![fix(400, 1000.0)]);
+    let acts = look(&mut memory, &scene(&[near, far], sam(route)), &[], at(400));
+    let arriving: Vec<_> = acts.orders.iter().filter(|(_, part)| part.holds("Arriving")).collect();
+    assert_eq!(arriving.len(), 1);
+    assert_eq!(arriving[0].0.metadata.name.as_deref(), Some("a"));
+    assert!(whats(&acts).contains(&"Arriving"), "and the timeline tells it");
+}

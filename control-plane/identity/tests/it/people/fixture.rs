@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dropmate_identity::{Error, Grant, Identity, Options, Proof, Sealer};
+use dropmate_identity::{Error, Grant, Identity, Letter, Options, Proof, Sealer};
 use dropmate_testing::Database;
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -66,7 +66,7 @@ impl Fixture {
     }
 
     pub(crate) async fn register(&self, email: &str) {
-        self.identity.register(email, GOOD, "Somebody", HOME).await.unwrap();
+        self.identity.register(email, GOOD, "Somebody", &Letter::default(), HOME).await.unwrap();
     }
 
     pub(crate) async fn login(&self, email: &str, password: &str) -> Result<Grant, Error> {

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use dropmate_identity::{Error, Proof};
+use dropmate_identity::{Error, Letter, Proof};
 
 use super::on_both;
 use crate::people::fixture::{ADA, Fixture, GOOD, HOME, OTHER, proof};
@@ -17,7 +17,7 @@ on_both!(
 );
 
 async fn a_user_is_found_by_the_address_in_whatever_case(at: Fixture) {
-    at.identity.register(" Ada@Example.COM ", GOOD, " Ada ", HOME).await.unwrap();
+    at.identity.register(" Ada@Example.COM ", GOOD, " Ada ", &Letter::default(), HOME).await.unwrap();
     let user = at.identity.user("ADA@example.com").await.unwrap().unwrap();
     assert_eq!((user.email.as_str(), user.name.as_str()), (ADA, "Ada"));
     assert!(!user.verified && !user.disabled && !user.second_factor);
@@ -27,9 +27,9 @@ async fn a_user_is_found_by_the_address_in_whatever_case(at: Fixture) {
 }
 
 async fn who_registers_second_changes_nothing(at: Fixture) {
-    at.identity.register(ADA, GOOD, "Ada", HOME).await.unwrap();
+    at.identity.register(ADA, GOOD, "Ada", &Letter::default(), HOME).await.unwrap();
     let before = at.identity.user(ADA).await.unwrap().unwrap();
-    at.identity.register(ADA, OTHER, "Eve", HOME).await.unwrap();
+    at.identity.register(ADA, OTHER, "Eve", &Letter::default(), HOME).await.unwrap();
     assert_eq!(at.identity.user(ADA).await.unwrap().unwrap(), before);
     assert!(matches!(at.login(ADA, OTHER).await, Err(Error::Credentials)));
     assert!(at.login(ADA, GOOD).await.is_ok());
@@ -66,7 +66,7 @@ async fn a_disabled_user_is_kept_out_as_one_that_is_not_there(at: Fixture) {
     let disabled = at.login(ADA, GOOD).await.err().unwrap();
     let unknown = at.login("eve@example.com", GOOD).await.err().unwrap();
     assert_eq!(disabled.to_string(), unknown.to_string());
-    assert!(matches!(at.identity.reset_link(ADA).await, Err(Error::Conflict(_))));
+    assert!(matches!(at.identity.reset_link(ADA, &Letter::default()).await, Err(Error::Conflict(_))));
     assert!(!at.identity.enable(ADA).await.unwrap().disabled);
     assert!(at.login(ADA, GOOD).await.is_ok());
     assert!(matches!(at.identity.refresh(&grant.refresh_token).await, Err(Error::BadToken)), "what ended stays so");
@@ -97,7 +97,7 @@ async fn a_changed_password_is_the_only_one_and_ends_the_other_sessions(at: Fixt
 }
 
 async fn a_weak_password_is_refused_by_name(at: Fixture) {
-    let refused = at.identity.register(ADA, "password12345678", "Ada", HOME).await.unwrap_err();
+    let refused = at.identity.register(ADA, "password12345678", "Ada", &Letter::default(), HOME).await.unwrap_err();
     assert!(matches!(&refused, Error::Invalid { field: "password", .. }));
     assert!(!refused.to_string().contains("12345678"), "it is not repeated: {refused}");
     assert!(at.identity.user(ADA).await.unwrap().is_none());

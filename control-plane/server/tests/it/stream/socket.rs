@@ -23,10 +23,17 @@ pub(crate) struct Socket {
     stream: WebSocketStream<TlsStream<TcpStream>>,
     pub(crate) epoch: String,
     pub(crate) seq: u64,
+    /// Frames that say `delivery.updated`: they come beside those that say how, and are put aside here.
+    pub(crate) coarse: Vec<Value>,
 }
 
 /// A request for a stream, with these headers besides.
 pub(crate) async fn ask(server: &Server, query: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
+    ask_at(server, &format!("/v1/stream?{query}"), headers).await
+}
+
+/// The same at another path.
+pub(crate) async fn ask_at(server: &Server, path: &str, headers: &[(&str, &str)]) -> Result<Socket, u16> {
     let url = server.plane.url().unwrap();
     let address: SocketAddr = url.trim_start_matches("https://").parse().unwrap();
     let ca = fs::read(server.dir.path().join("tls/ca.crt")).unwrap();
@@ -37,7 +44,7 @@ pub(crate) async fn ask(server: &Server, query: &str, headers: &[(&str, &str)]) 
     let name = ServerName::try_from("localhost").unwrap();
     let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
     let mut request = Request::builder()
-        .uri(format!("wss://localhost:{}/v1/stream?{query}", address.port()))
+        .uri(format!("wss://localhost:{}{path}", address.port()))
         .header("host", "localhost")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
@@ -47,7 +54,7 @@ pub(crate) async fn ask(server: &Server, query: &str, headers: &[(&str, &str)]) 
         request = request.header(*name, *value);
     }
     match client_async(request.body(()).unwrap(), tls).await {
-        Ok((stream, _)) => Ok(Socket { stream, epoch: String::new(), seq: 0 }),
+        Ok((stream, _)) => Ok(Socket { stream, epoch: String::new(), seq: 0, coarse: Vec::new() }),
         Err(Error::Http(answer)) => Err(answer.status().as_u16()),
         Err(error) => panic!("{error}"),
     }
@@ -76,7 +83,14 @@ impl Socket {
         let frame = async {
             loop {
                 match self.stream.next().await {
-                    Some(Ok(Message::Text(text))) => return serde_json::from_str::<Value>(&text).unwrap(),
+                    Some(Ok(Message::Text(text))) => {
+                        let frame = serde_json::from_str::<Value>(&text).unwrap();
+                        if frame["data"]["type"] != "delivery.updated" {
+                            return frame;
+                        }
+                        self.seq = frame["seq"].as_u64().unwrap();
+                        self.coarse.push(frame);
+                    }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     other => panic!("no frame, but {other:?}"),
                 }
@@ -105,6 +119,22 @@ impl Socket {
                 return frame;
             }
         }
+    }
+
+    /// What else is on its way.
+    pub(crate) async fn settle_within(&mut self, time: Duration) {
+        assert_eq!(self.within(time).await, None, "nothing comes but what is put aside");
+    }
+
+    /// The end of a revision whose last event is the coarse one.
+    pub(crate) async fn settle(&mut self) {
+        let known = self.coarse.len();
+        let settled = async {
+            while self.coarse.len() == known {
+                assert_eq!(self.within(Duration::from_millis(20)).await, None, "nothing else comes before it");
+            }
+        };
+        tokio::time::timeout(SOON, settled).await.expect("the coarse event comes");
     }
 
     /// All of a snapshot: the phases of the orders by name, and how many positions there are.

@@ -134,3 +134,86 @@ pub(crate) async fn of_more_history_than_fits_the_oldest_goes(on: On) {
     // What is current stays, however old.
     assert!(store.get(&key("b"), At::Latest).await.unwrap().0.is_some());
 }
+
+/// What the slowest reader has not read stays, as long as it may be held; what it has passed goes.
+pub(crate) async fn history_waits_for_a_reader_who_is_behind(on: On) {
+    let store = on.store().await;
+    let resources = std::collections::BTreeSet::from([everything().resource]);
+    let lease = || key_in("leases.coordination.k8s.io", "dropmate-system", "dispatch");
+    store.write(create("a", "1")).await.unwrap();
+    for (before, body) in [(1, "2"), (2, "3"), (3, "4")] {
+        store.write(update("a", before, body)).await.unwrap();
+    }
+    let held = store.write(put(lease(), Expect::Absent, "0")).await.unwrap();
+    store.write(put(lease(), Expect::Revision(held.revision), "1")).await.unwrap();
+    store.hold(Some(2));
+    let now = on.clock().advance(2 * DAY);
+    // The state before what it has read, and the lease, for which nobody waits.
+    assert_eq!(store.compact(now).await.unwrap(), 2);
+    let bodies = |piece: &dropmate_store::LogPiece| -> Vec<String> {
+        piece
+            .events
+            .iter()
+            .map(|event| format!("{}<{}", event.object.body, event.previous.as_ref().unwrap().body))
+            .collect()
+    };
+    let piece = store.log(&resources, 2, 10).await.unwrap();
+    assert_eq!((bodies(&piece), piece.upto), (vec!["3<2".to_owned(), "4<3".to_owned()], 6));
+    // Also when it is read from the log.
+    let store = on.forgetful_store().await;
+    let piece = store.log(&resources, 2, 10).await.unwrap();
+    assert_eq!((bodies(&piece), piece.upto), (vec!["3<2".to_owned(), "4<3".to_owned()], 6));
+    assert!(matches!(store.log(&resources, 1, 10).await, Err(ReadError::Expired { asked: 1, floor: 2 })));
+    // It reads on, and what it has passed goes.
+    store.hold(Some(3));
+    store.compact(now).await.unwrap();
+    assert!(matches!(store.log(&resources, 2, 10).await, Err(ReadError::Expired { asked: 2, floor: 3 })));
+    assert_eq!(bodies(&store.log(&resources, 3, 10).await.unwrap()), ["4<3"]);
+    // Nobody is waited for for ever.
+    let now = on.clock().advance(6 * DAY);
+    store.compact(now).await.unwrap();
+    assert!(matches!(store.log(&resources, 3, 10).await, Err(ReadError::Expired { asked: 3, floor: 4 })));
+    let mut registry = prometheus_client::registry::Registry::default();
+    store.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    assert!(text.contains("dropmate_store_history_lost_total 1"), "{text}");
+}
+
+/// Several resources in one order, read in pieces of any size, from memory or from the log.
+pub(crate) async fn the_log_is_read_on_in_order(on: On) {
+    let store = on.store().await;
+    let resources = std::collections::BTreeSet::from([everything().resource, "depots.dropmate.dev".to_owned()]);
+    let other = |n: usize| key_in(if n % 3 == 0 { "depots.dropmate.dev" } else { "events" }, "acme", &format!("x-{n}"));
+    let mut made = Vec::new();
+    for n in 0..60 {
+        let object = if n % 2 == 0 {
+            store.write(create(&format!("o-{n}"), "{}")).await.unwrap()
+        } else {
+            store.write(put(other(n), Expect::Absent, "{}")).await.unwrap()
+        };
+        if resources.contains(&object.key.resource) {
+            made.push(object.revision);
+        }
+    }
+    let newest = store.newest().await.unwrap();
+    let forgetful = on.forgetful_store().await;
+    for store in [&store, &forgetful] {
+        for limit in [1, 7, 1_000] {
+            let (mut after, mut seen) = (0, Vec::new());
+            while after < newest {
+                let piece = store.log(&resources, after, limit).await.unwrap();
+                assert!(piece.upto > after && piece.events.len() <= limit, "{piece:?}");
+                seen.extend(piece.events.iter().map(|event| event.revision));
+                assert!(seen.iter().all(|revision| *revision <= piece.upto));
+                after = piece.upto;
+            }
+            assert_eq!(seen, made);
+        }
+    }
+    assert!(matches!(forgetful.log(&resources, newest + 1_000, 1).await, Err(ReadError::Future { .. })));
+    let mut revisions = forgetful.revisions();
+    revisions.mark_unchanged();
+    forgetful.write(create("last", "{}")).await.unwrap();
+    assert!(revisions.has_changed().unwrap());
+}

@@ -1,0 +1,239 @@
+//! Intent before sending: what was planned from a piece of a feed is written in one transaction with how far it goes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use dropmate_sql::{reading, writing};
+use jiff::Timestamp;
+use sqlx::AssertSqlSafe;
+
+use super::{Store, list, places};
+use crate::draft::{Birth, Draft};
+
+/// Rows in one statement: with [`COLUMNS`] values each far below what the databases take.
+const ROWS_AT_ONCE: usize = 200;
+
+/// Values of a message when it is planned.
+const COLUMNS: usize = 36;
+
+/// A feed of the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// Domain events, by revision.
+    Events,
+    /// Mails of identity, by number.
+    Mails,
+}
+
+/// How far a feed is planned.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The history that the position is a number of.
+    pub epoch: String,
+    /// Everything up to there is planned; -1: never read.
+    pub position: i64,
+}
+
+/// What an event makes old.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Of which order.
+    pub uid: String,
+    /// Which messages.
+    pub class: &'static str,
+    /// Those of earlier revisions.
+    pub revision: i64,
+    /// The event's type.
+    pub by: String,
+}
+
+/// What became of a piece of a feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is planned: so many messages are new.
+    Planned(u64),
+    /// Another process has been there: look how far it is.
+    Elsewhere,
+}
+
+impl Feed {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Mails => "mails",
+        }
+    }
+}
+
+impl Store {
+    /// How far a feed is planned.
+    pub async fn progress(&self, feed: Feed) -> Result<Mark, sqlx::Error> {
+        let (epoch, position) = reading!(self.db(), connection =>
+            sqlx::query_as("SELECT epoch, position FROM progress WHERE feed = $1")
+                .bind(feed.name())
+                .fetch_one(connection)
+                .await)?;
+        Ok(Mark { epoch, position })
+    }
+
+    /// Takes in what was planned from a feed between two marks, with what it makes old. A message that is there already
+    /// stays as it is.
+    pub async fn take(
+        &self,
+        feed: Feed,
+        (from, to): (&Mark, &Mark),
+        drafts: &[Draft],
+        stale: &[Stale],
+        now: Timestamp,
+    ) -> Result<Taken, sqlx::Error> {
+        let now = now.as_microsecond();
+        let keys: BTreeSet<&str> =
+            drafts.iter().flat_map(|draft| draft.quotas.iter().map(|quota| quota.key.as_str())).collect();
+        let keys: Vec<&str> = keys.into_iter().collect();
+        writing!(self.db(), connection => {
+            let moved = sqlx::query("UPDATE progress SET epoch = $1, position = $2 WHERE feed = $3 AND epoch = $4 AND position = $5")
+                .bind(&to.epoch)
+                .bind(to.position)
+                .bind(feed.name())
+                .bind(&from.epoch)
+                .bind(from.position)
+                .execute(&mut *connection)
+                .await?;
+            if moved.rows_affected() == 0 {
+                return Ok(Taken::Elsewhere);
+            }
+            for rows in stale.chunks(ROWS_AT_ONCE) {
+                let upsert = format!(
+                    "INSERT INTO staleness (order_uid, class, revision, by_event, at) VALUES {} \
+                     ON CONFLICT (order_uid, class) DO UPDATE \
+                     SET revision = excluded.revision, by_event = excluded.by_event, at = excluded.at \
+                     WHERE excluded.revision > staleness.revision",
+                    places(rows.len(), 5)
+                );
+                let mut statement = sqlx::query(AssertSqlSafe(upsert)).persistent(false);
+                for row in rows {
+                    statement = statement.bind(&row.uid).bind(row.class).bind(row.revision).bind(&row.by).bind(now);
+                }
+                statement.execute(&mut *connection).await?;
+            }
+            let mut next_at: BTreeMap<String, i64> = BTreeMap::new();
+            for keys in keys.chunks(ROWS_AT_ONCE) {
+                let select = format!("SELECT key, next_at FROM quotas WHERE key IN ({})", list(1, keys.len()));
+                let mut statement = sqlx::query_as(AssertSqlSafe(select)).persistent(false);
+                for key in keys {
+                    statement = statement.bind(*key);
+                }
+                let held: Vec<(String, i64)> = statement.fetch_all(&mut *connection).await?;
+                next_at.extend(held);
+            }
+            let rows = admitted(drafts, now, &mut next_at);
+            let mut planned = 0;
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                let insert = format!(
+                    "INSERT INTO messages (id, key, namespace, order_name, order_uid, event, event_id, revision, rule, policy, \
+                     audience, channel, recipient, locale, http, queue, lane, class, subject, text, html, payload, mail, \
+                     wants_link, wants_pin, state, reason, not_before, due_at, expires_at, created_at, finished_at, answer, \
+                     told, provider, claimed_by, attempts, stage, provider_id) \
+                     VALUES {} ON CONFLICT (id) DO NOTHING",
+                    values(rows.len())
+                );
+                let mut statement = sqlx::query(AssertSqlSafe(insert)).persistent(rows.len() == ROWS_AT_ONCE);
+                for (draft, times) in rows {
+                    let (state, reason, answer) = match &draft.birth {
+                        Birth::Planned => ("planned", "", ""),
+                        Birth::Suppressed(reason) => ("suppressed", *reason, ""),
+                        Birth::Dead(reason, answer) => ("dead", *reason, answer.as_str()),
+                    };
+                    let over = draft.birth != Birth::Planned;
+                    statement = statement
+                        .bind(draft.id())
+                        .bind(&draft.key)
+                        .bind(&draft.namespace)
+                        .bind(&draft.order)
+                        .bind(&draft.uid)
+                        .bind(&draft.event)
+                        .bind(&draft.event_id)
+                        .bind(draft.revision)
+                        .bind(&draft.rule)
+                        .bind(&draft.policy)
+                        .bind(draft.audience)
+                        .bind(draft.channel.name())
+                        .bind(&draft.to)
+                        .bind(&draft.locale)
+                        .bind(&draft.http)
+                        .bind(&draft.queue)
+                        .bind(&draft.lane)
+                        .bind(&draft.class)
+                        .bind(&draft.content.subject)
+                        .bind(&draft.content.text)
+                        .bind(&draft.content.html)
+                        .bind(&draft.content.payload)
+                        .bind(&draft.mail)
+                        .bind(i64::from(draft.content.wants_link))
+                        .bind(i64::from(draft.content.wants_pin))
+                        .bind(state)
+                        .bind(reason)
+                        .bind(times.not_before)
+                        .bind(times.not_before)
+                        .bind(times.expires_at)
+                        .bind(now)
+                        .bind(if over { now } else { 0 })
+                        .bind(answer)
+                        .bind(i64::from(over))
+                        .bind("")
+                        .bind("");
+                }
+                planned += statement.execute(&mut *connection).await?.rows_affected();
+            }
+            let remembered: Vec<(&String, &i64)> = next_at.iter().collect();
+            for rows in remembered.chunks(ROWS_AT_ONCE) {
+                let upsert = format!(
+                    "INSERT INTO quotas (key, next_at) VALUES {} ON CONFLICT (key) DO UPDATE SET next_at = excluded.next_at",
+                    places(rows.len(), 2)
+                );
+                let mut statement = sqlx::query(AssertSqlSafe(upsert)).persistent(false);
+                for (key, next_at) in rows {
+                    statement = statement.bind(key.as_str()).bind(**next_at);
+                }
+                statement.execute(&mut *connection).await?;
+            }
+            Ok(Taken::Planned(planned))
+        })
+    }
+}
+
+/// When a message goes, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    not_before: i64,
+    expires_at: i64,
+}
+
+/// Gives each message its turn within its limits.
+fn admitted<'a>(drafts: &'a [Draft], now: i64, next_at: &mut BTreeMap<String, i64>) -> Vec<(&'a Draft, Times)> {
+    let mut rows = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let mut at = draft.not_before.as_microsecond().max(now);
+        if draft.birth == Birth::Planned {
+            for quota in &draft.quotas {
+                let (admitted, remembered) = quota.admit(next_at.get(&quota.key).copied(), at);
+                next_at.insert(quota.key.clone(), remembered);
+                at = admitted;
+            }
+        }
+        rows.push((draft, Times { not_before: at, expires_at: after(at, draft.life) }));
+    }
+    rows
+}
+
+pub(super) fn after(at: i64, wait: Duration) -> i64 {
+    at.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Places for so many messages; what every new one starts with stands as it is.
+fn values(rows: usize) -> String {
+    let rows: Vec<String> = (0..rows).map(|row| format!("({}, 0, 0, '')", list(row * COLUMNS + 1, COLUMNS))).collect();
+    rows.join(", ")
+}
