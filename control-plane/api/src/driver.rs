@@ -51,6 +51,12 @@ pub struct DriverSpec {
     pub suspended: bool,
 }
 
+/// What customers are told of a driver's name: `Sam` of `Sam Smith`, and of `Smith, Sam`.
+pub fn first_name(name: &str) -> &str {
+    let given = name.split_once(',').map_or(name, |(_, given)| given);
+    given.split_whitespace().next().or_else(|| name.split_whitespace().next()).unwrap_or_default()
+}
+
 /// A vehicle and how fast it goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -10,6 +10,7 @@
   const REFRESH = 30000; // beside a stream: time passes
   const PAUSE_MAX = 60000; // between two tries to open a stream
   const TRIES_BEFORE_POLLING = 2;
+  const OLD = 120000; // as the server says it
   let socket = null;
   let failures = 0;
   let ended = false;
@@ -52,7 +53,10 @@
     document.getElementById('away').textContent = away;
     svg.setAttribute('aria-label', away);
     const old = document.getElementById('old');
+    // Positions may come late, from a phone that was in a tunnel: then the server says how old it is.
+    if (Date.now() - Date.parse(data.at) > OLD) return refresh();
     if (old) old.hidden = true;
+    return null;
   }
 
   // Puts in the part that changes, unless somebody is at work in it.

@@ -186,7 +186,7 @@ impl ControlPlane {
         streams.register(&mut registry);
         let events = Events::default();
         events.register(&mut registry);
-        let track = Track::follow(&store, &live, shutdown.clone()).await;
+        let track = Track::follow(&store, &live, &clock, shutdown.clone()).await;
         track.register(&mut registry);
         let state = AppState {
             agents: Agents::default(),

@@ -97,7 +97,9 @@ pub(crate) async fn check(state: &AppState, order: &Order, report: &Report, digi
 
 /// The PIN that the recipient is to tell at the door; `None` where nobody asks for one, or not any more.
 pub(crate) async fn of_recipient(state: &AppState, order: &Order) -> Result<Option<String>> {
-    if !is_asked(order) || order.phase().is_terminal() {
+    // One that is asked for at the pickup alone is the shop's.
+    let asked = order.spec.proof.as_ref().is_some_and(|policy| policy.dropoff.contains(&ProofType::Pin));
+    if !asked || order.phase().is_terminal() {
         return Ok(None);
     }
     Keeper::of(state)?.pin(order).await.map(Some)

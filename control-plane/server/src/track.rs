@@ -27,7 +27,7 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use dropmate_api::{Driver, Order, order::binding::bound_driver};
+use dropmate_api::{Clock, Driver, Order, order::binding::bound_driver};
 use dropmate_ingest::LinkedOrder;
 use dropmate_live::Live;
 use dropmate_store::{At, Key, Object, Revision, Store};
@@ -93,8 +93,8 @@ struct Shared {
 
 impl Track {
     /// Follows what drivers are about, until the store is closed.
-    pub(crate) async fn follow(store: &Store, live: &Live, stop: CancellationToken) -> Self {
-        let turns = Turns::follow(store, stop).await;
+    pub(crate) async fn follow(store: &Store, live: &Live, clock: &Clock, stop: CancellationToken) -> Self {
+        let turns = Turns::follow(store, clock, stop).await;
         let shared = Shared {
             gate: Gate::new(live.clone()),
             turns,
@@ -223,14 +223,15 @@ async fn look_at(state: &AppState, link: &LinkedOrder, order: &Order) -> Result<
     let now = state.clock.business_now();
     let status = order.status.as_ref().filter(|status| !status.phase.is_terminal());
     let Some(name) = status.and_then(bound_driver) else {
-        let (driver, position, left) = (None, None, None);
-        return Ok(view::view(&view::Known { order, driver, others: &[], left, position, now }));
+        let (driver, position, turned) = (None, None, None);
+        return Ok(view::view(&view::Known { order, driver, others: &[], visits: &[], turned, position, now }));
     };
     let namespace = &link.namespace;
     let position = state.live.latest(namespace, name);
     let round = state.track.shared.turns.round(namespace, name);
     let mut others = Vec::with_capacity(round.open.len());
-    let mut left = round.left;
+    let mut visits = round.visits_but(&link.order_name);
+    let turned = round.turned_but(&link.order_name);
     for other in round.open.iter().filter(|other| **other != link.order_name) {
         let (held, _) = state.store.get(&key_of(ORDERS, namespace, other), At::Any).await?;
         let Some(held) = held else { continue };
@@ -238,7 +239,7 @@ async fn look_at(state: &AppState, link: &LinkedOrder, order: &Order) -> Result<
         let Some(status) = &other.status else { continue };
         if status.phase.is_terminal() || bound_driver(status) != Some(name) {
             // The index hears of it in a moment.
-            left = left.max(view::last_visit(status));
+            visits.extend(view::last_visit(&other));
         } else {
             others.push(other);
         }
@@ -247,7 +248,8 @@ async fn look_at(state: &AppState, link: &LinkedOrder, order: &Order) -> Result<
     let driver: Option<Driver> =
         driver.map(|held| serde_json::from_str(&held.body)).transpose().map_err(ApiError::internal)?;
     let position = position.as_deref();
-    Ok(view::view(&view::Known { order, driver: driver.as_ref(), others: &others, left, position, now }))
+    let driver = driver.as_ref();
+    Ok(view::view(&view::Known { order, driver, others: &others, visits: &visits, turned, position, now }))
 }
 
 /// What nobody may keep, index or follow.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Audience, ShopContact, builtin, local, template};
-use crate::cross;
+use crate::{cross, driver::first_name};
 
 /// Items that a template sees: an order may have a thousand, and no message should.
 const ITEMS_MAX: usize = 200;
@@ -242,9 +242,7 @@ impl Facts {
                 delivered: delivered.map(when).unwrap_or_default(),
                 delivered_at: delivered.map(text).unwrap_or_default(),
             },
-            driver: DriverFacts {
-                name: clean(told.driver.unwrap_or_default()).split(' ').next().unwrap_or_default().to_owned(),
-            },
+            driver: DriverFacts { name: first_name(&clean(told.driver.unwrap_or_default())).to_owned() },
             attempt,
             // The link shows the PIN as well, so that neither is for the driver who asks for it.
             tracking_url: if recipient { template::MARK_LINK.to_owned() } else { String::new() },

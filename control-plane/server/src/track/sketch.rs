@@ -22,18 +22,28 @@ pub(super) struct Sketch {
 
 /// The sketch of a driver who comes to a door. What is near is drawn larger than what is far.
 pub(super) fn sketch(home: Location, driver: Location) -> Sketch {
-    let mut east = driver.longitude - home.longitude;
-    // Over the date line the short way.
-    if east.abs() > 180.0 {
-        east -= 360.0_f64.copysign(east);
-    }
-    let east = east * PER_DEGREE * home.latitude.to_radians().cos();
-    let north = (driver.latitude - home.latitude) * PER_DEGREE;
+    let (east, north) = offset(home, driver);
     let meters = east.hypot(north);
     let ring = RINGS.into_iter().find(|ring| meters <= *ring).unwrap_or(RINGS[RINGS.len() - 1]);
     let radius = EDGE * (meters / ring).sqrt().min(1.0);
     let scale = if meters > 0.0 { radius / meters } else { 0.0 };
     Sketch { x: east * scale, y: -north * scale, meters, ring }
+}
+
+/// How far one place is from another, within a town.
+pub(super) fn meters(from: Location, to: Location) -> f64 {
+    let (east, north) = offset(from, to);
+    east.hypot(north)
+}
+
+/// Metres to the east and to the north.
+fn offset(from: Location, to: Location) -> (f64, f64) {
+    let mut east = to.longitude - from.longitude;
+    // Over the date line the short way.
+    if east.abs() > 180.0 {
+        east -= 360.0_f64.copysign(east);
+    }
+    (east * PER_DEGREE * from.latitude.to_radians().cos(), (to.latitude - from.latitude) * PER_DEGREE)
 }
 
 /// A distance as people say it, with that decimal sign: `350 m`, `1.2 km`, `14 km`.

@@ -1,23 +1,28 @@
 //! What a customer sees of a delivery, as a function of what is known now.
 //!
 //! The rule about the driver's position is the reason for this file. It is shown while the phase is one of those that the
-//! order shows it in, while this order is the driver's current stop, and only if it was taken since: a customer never sees
-//! where the driver was before, at whose doors the others live, or where the driver goes next.
+//! order shows it in, while this order is the driver's current stop, only if it was taken since, and not at the door of the
+//! one before: a customer never sees where the driver was before, at whose doors the others live, or where the driver goes
+//! next.
 
 use dropmate_api::{
     Driver, Location, Order, Phase,
-    driver::RouteStop,
-    order::{Custody, OrderStatus, StopKind, StopState, Stops, binding::bound_driver},
+    driver::{RouteStop, first_name},
+    order::{Attempt, Custody, StopKind, StopState, StopStatus, Stops, binding::bound_driver},
 };
 use dropmate_live::Position;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::sketch::meters;
+
 /// A position that is older is not shown: the driver is elsewhere by now.
 const HIDDEN_AFTER: SignedDuration = SignedDuration::from_mins(15);
 /// One that is older than this is said to be old.
 pub(super) const OLD_AFTER: SignedDuration = SignedDuration::from_mins(2);
+/// Around the stop before, so many metres are somebody else's door: a block, and what a phone may be wrong by.
+const DOORSTEP_METERS: f64 = 150.0;
 /// How wrong an expected time may be: a share of the time until then, and at least and at most so much.
 const UNSURE_SHARE: f64 = 0.2;
 const UNSURE_MIN: SignedDuration = SignedDuration::from_mins(3);
@@ -33,10 +38,19 @@ pub(super) struct Known<'a> {
     pub(super) driver: Option<&'a Driver>,
     /// The other orders that are bound to that driver and not over.
     pub(super) others: &'a [Order],
-    /// When the driver was last at a stop of an order that is over, or bound to somebody else by now.
-    pub(super) left: Option<Timestamp>,
+    /// Where the driver was last for each of the other orders, also for those that are over or somebody else's by now.
+    pub(super) visits: &'a [Visit],
+    /// When something changed last of which order is the driver's current stop: another order, or the plan.
+    pub(super) turned: Option<Timestamp>,
     pub(super) position: Option<&'a Position>,
     pub(super) now: Timestamp,
+}
+
+/// A driver was at a stop.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Visit {
+    pub(super) at: Timestamp,
+    pub(super) place: Location,
 }
 
 /// What is shown.
@@ -156,7 +170,10 @@ fn seen_driver(known: &Known<'_>) -> Option<SeenDriver> {
     if phase < from || phase > Phase::AtDropoff || phase < Phase::Assigned {
         return None;
     }
-    let shown = position.filter(|position| is_turn(known) && is_of_this_way(known, from, position.at));
+    // One of that name who was there before is somebody else.
+    let is_theirs =
+        |position: &&Position| position.uid.is_empty() || driver.metadata.uid.as_ref() == Some(&position.uid);
+    let shown = position.filter(is_theirs).filter(|position| is_turn(known) && is_of_this_way(known, from, position));
     Some(SeenDriver {
         first_name: first_name(&driver.spec.display_name).to_owned(),
         position: shown.map(|position| Location { latitude: position.latitude, longitude: position.longitude }),
@@ -164,18 +181,19 @@ fn seen_driver(known: &Known<'_>) -> Option<SeenDriver> {
     })
 }
 
-/// `Sam` of `Sam Smith`, and of `Smith, Sam`.
-pub(super) fn first_name(name: &str) -> &str {
-    let given = name.split_once(',').map_or(name, |(_, given)| given);
-    given.split_whitespace().next().or_else(|| name.split_whitespace().next()).unwrap_or_default()
-}
-
-/// Whether a position was taken on the way to this order: not before the phase in which it is shown began, not before the
-/// driver left another stop, and not long ago.
-fn is_of_this_way(known: &Known<'_>, from: Phase, at: Timestamp) -> bool {
-    let elsewhere = known.others.iter().filter_map(|other| last_visit(other.status.as_ref()?));
-    let since = elsewhere.chain(known.left).chain(began(known.order, from)).max();
-    known.now.duration_since(at) <= HIDDEN_AFTER && since.is_none_or(|since| at >= since)
+/// Whether a position was taken on the way to this order: not before the phase in which it is shown began, not before this
+/// became the current stop, not at the door of the stop before, and not long ago.
+fn is_of_this_way(known: &Known<'_>, from: Phase, position: &Position) -> bool {
+    let own_pickup = known.order.spec.pickup.location;
+    let others = known.others.iter().filter_map(last_visit);
+    let before = known.visits.iter().copied().chain(others);
+    let since = before.clone().map(|visit| visit.at).chain(known.turned).chain(began(known.order, from)).max();
+    let place = Location { latitude: position.latitude, longitude: position.longitude };
+    // Goods of several orders are fetched at one place: that is nobody's door.
+    let door = before.filter(|visit| visit.place != own_pickup).max_by_key(|visit| visit.at);
+    known.now.duration_since(position.at) <= HIDDEN_AFTER
+        && since.is_none_or(|since| position.at >= since)
+        && door.is_none_or(|door| meters(door.place, place) > DOORSTEP_METERS)
 }
 
 /// When the order came to the first phase in which the driver is shown.
@@ -193,43 +211,64 @@ fn began(order: &Order, from: Phase) -> Option<Timestamp> {
     bound.max(then)
 }
 
-/// When the driver was last at a stop of the order.
-pub(super) fn last_visit(status: &OrderStatus) -> Option<Timestamp> {
-    visited(status.stops.as_ref()?)
+/// Where a driver was last for the order.
+pub(super) fn last_visit(order: &Order) -> Option<Visit> {
+    let status = order.status.as_ref()?;
+    let stops = status.stops.clone().unwrap_or_default();
+    visited(order.spec.pickup.location, order.spec.dropoff.location, &stops, &status.attempts)
 }
 
-/// When somebody was last at one of the stops.
-pub(super) fn visited(stops: &Stops) -> Option<Timestamp> {
-    let Stops { pickup, dropoff } = stops;
-    [pickup.arrived_at, pickup.completed_at, dropoff.arrived_at, dropoff.completed_at].into_iter().flatten().max()
+/// The same, of what is needed for it. Attempts tell it also after the stops have begun anew.
+pub(super) fn visited(pickup: Location, dropoff: Location, stops: &Stops, attempts: &[Attempt]) -> Option<Visit> {
+    let place = |stop: StopKind| match stop {
+        StopKind::Pickup => pickup,
+        StopKind::Dropoff => dropoff,
+    };
+    let of_stop = |stop: &StopStatus| stop.arrived_at.max(stop.completed_at);
+    let stops = [(StopKind::Pickup, of_stop(&stops.pickup)), (StopKind::Dropoff, of_stop(&stops.dropoff))];
+    let tried = attempts.iter().map(|attempt| (attempt.stop, Some(attempt.at)));
+    let visits = stops.into_iter().chain(tried).filter_map(|(stop, at)| Some(Visit { at: at?, place: place(stop) }));
+    visits.max_by_key(|visit| visit.at)
+}
+
+/// A stop that is still to be made.
+#[derive(Clone, Copy)]
+struct Next {
+    stop: StopKind,
+    state: StopState,
+    /// When it came to that, as the driver says.
+    since: Option<Timestamp>,
 }
 
 /// The stop of the order that the driver is to make next, and how far that is.
-fn next_stop(order: &Order) -> Option<(StopKind, StopState)> {
+fn next_stop(order: &Order) -> Option<Next> {
     let status = order.status.as_ref()?;
     bound_driver(status)?;
-    let stops = status.stops.as_ref();
-    let state = |stop: StopKind| match (stop, stops) {
-        (_, None) => StopState::Pending,
-        (StopKind::Pickup, Some(stops)) => stops.pickup.state,
-        (StopKind::Dropoff, Some(stops)) => stops.dropoff.state,
+    let stops = status.stops.clone().unwrap_or_default();
+    let at = |stop: StopKind, seen: &StopStatus| Next {
+        stop,
+        state: seen.state,
+        since: seen.arrived_at.max(seen.departed_at),
     };
     match (status.phase, status.custody) {
         // Nobody goes anywhere with it until somebody decides.
         (Phase::AttemptFailed, _) => None,
-        (Phase::Returning, _) if status.return_started_at.is_some() => Some((StopKind::Pickup, StopState::EnRoute)),
-        (Phase::Returning, _) => Some((StopKind::Pickup, StopState::Pending)),
+        (Phase::Returning, _) => {
+            let since = status.return_started_at;
+            let state = if since.is_some() { StopState::EnRoute } else { StopState::Pending };
+            Some(Next { stop: StopKind::Pickup, state, since })
+        }
         (phase, _) if phase.is_terminal() => None,
-        (_, Custody::Driver) => Some((StopKind::Dropoff, state(StopKind::Dropoff))),
-        _ => Some((StopKind::Pickup, state(StopKind::Pickup))),
+        (_, Custody::Driver) => Some(at(StopKind::Dropoff, &stops.dropoff)),
+        _ => Some(at(StopKind::Pickup, &stops.pickup)),
     }
 }
 
 /// Whether a stop of the plan is still to be made.
 fn is_ahead(stop: &RouteStop, order: &Order) -> bool {
-    match next_stop(order) {
-        Some((StopKind::Pickup, _)) => stop.stop == StopKind::Pickup || order.phase() != Phase::Returning,
-        Some((StopKind::Dropoff, _)) => stop.stop == StopKind::Dropoff,
+    match next_stop(order).map(|next| next.stop) {
+        Some(StopKind::Pickup) => stop.stop == StopKind::Pickup || order.phase() != Phase::Returning,
+        Some(StopKind::Dropoff) => stop.stop == StopKind::Dropoff,
         None => false,
     }
 }
@@ -245,11 +284,16 @@ fn route<'a>(known: &Known<'a>) -> &'a [RouteStop] {
 
 /// Whether this order is the driver's current stop.
 fn is_turn(known: &Known<'_>) -> bool {
-    let Some((_, mine)) = next_stop(known.order) else { return false };
+    let Some(mine) = next_stop(known.order) else { return false };
+    // Who stands at a door where nobody takes the goods is still there.
+    if known.others.iter().any(|other| other.phase() == Phase::AttemptFailed) {
+        return false;
+    }
     let others = known.others.iter().filter_map(next_stop);
-    // What the driver reports counts more than the plan: who is at another door, or has set out for one, is not on the
-    // way to this one.
-    if others.clone().any(|(_, other)| other > mine) {
+    // What the driver reports counts more than the plan: who is at another door, or has set out for one since, is not on
+    // the way to this one.
+    let goes_first = |other: Next| (other.state, other.since) > (mine.state, mine.since);
+    if others.clone().any(|other| other.state >= StopState::EnRoute && goes_first(other)) {
         return false;
     }
     let first = route(known).iter().find(|stop| named(known, &stop.order).is_some_and(|order| is_ahead(stop, order)));

@@ -9,9 +9,15 @@ fn at(text: &str) -> Timestamp {
     format!("2027-01-01T{text}:00Z").parse().unwrap()
 }
 
+/// Where the shop is, from which everything comes.
+const SHOP: Location = Location { latitude: 43.6, longitude: -79.3 };
+/// A door that is not of the order `mine`.
+const OTHER_DOOR: Location = Location { latitude: 43.7, longitude: -79.4 };
+
 /// An order of sam's, picked up at 11:00 unless `status` says otherwise.
 fn order(name: &str, status: &Value) -> Order {
-    let stop = json!({"address": "1 Main St", "location": {"latitude": 43.6, "longitude": -79.3}});
+    let stop = |location: Location| json!({"address": "1 Main St", "location": location});
+    let door = if name == "mine" { Location { latitude: 43.61, longitude: -79.31 } } else { OTHER_DOOR };
     let mut held = json!({
         "phase": "OutForDelivery", "driverName": "sam", "custody": "Driver",
         "assignment": {"driverName": "sam", "boundAt": at("10:30")},
@@ -24,7 +30,7 @@ fn order(name: &str, status: &Value) -> Order {
     let order = json!({
         "apiVersion": "dropmate.dev/v1", "kind": "Order",
         "metadata": {"name": name, "namespace": "acme", "uid": format!("uid-{name}")},
-        "spec": {"pickup": stop, "dropoff": stop, "recipient": {"name": "Ada"}, "placedAt": at("10:00")},
+        "spec": {"pickup": stop(SHOP), "dropoff": stop(door), "recipient": {"name": "Ada"}, "placedAt": at("10:00")},
         "status": held,
     });
     serde_json::from_value(order).unwrap()
@@ -66,15 +72,14 @@ fn position(text: &str) -> Position {
 }
 
 fn seen(order: &Order, route: &[(&str, &str)], others: &[Order], left: Option<&str>, fix: &str) -> View {
-    let (driver, position) = (driver(route), position(fix));
-    view(&Known {
-        order,
-        driver: Some(&driver),
-        others,
-        left: left.map(at),
-        position: Some(&position),
-        now: NOW.parse().unwrap(),
-    })
+    let visits: Vec<Visit> = left.map(|text| Visit { at: at(text), place: OTHER_DOOR }).into_iter().collect();
+    seen_after(order, route, others, &visits, &position(fix))
+}
+
+fn seen_after(order: &Order, route: &[(&str, &str)], others: &[Order], visits: &[Visit], position: &Position) -> View {
+    let (driver, position) = (driver(route), Some(position));
+    let now = NOW.parse().unwrap();
+    view(&Known { order, driver: Some(&driver), others, visits, turned: None, position, now })
 }
 
 fn shows_position(view: &View) -> bool {
@@ -123,7 +128,7 @@ fn the_driver_is_shown_in_the_phases_that_the_order_says(
 )]
 #[case::nobody_has_planned_and_there_is_another(&[], &json!({}), false, None)]
 #[case::mine_is_not_in_the_plan(&[("other", "dropoff")], &json!({}), false, None)]
-#[case::nobody_was_at_the_other_door(&[("other", "dropoff"), ("mine", "dropoff")], &json!({"phase": "AttemptFailed"}), true, Some(0))]
+#[case::still_at_a_door_where_nobody_is(&[("other", "dropoff"), ("mine", "dropoff")], &json!({"phase": "AttemptFailed"}), false, Some(0))]
 #[case::the_other_is_on_its_way_back(
     &[("mine", "dropoff")], &json!({"phase": "Returning", "returnStartedAt": "2027-01-01T11:30:00Z"}), false, Some(0)
 )]
@@ -160,6 +165,60 @@ fn a_position_counts_if_it_was_taken_on_the_way_to_this_order(
     assert_eq!(shows_position(&view), shown);
 }
 
+#[rstest]
+#[case::the_other_later("11:20", "11:30", false)]
+#[case::mine_later("11:30", "11:20", true)]
+#[case::at_once_as_planned("11:30", "11:30", true)]
+fn of_two_doors_that_were_set_out_for_the_driver_goes_to_the_later_one(
+    #[case] mine: &str,
+    #[case] other: &str,
+    #[case] shown: bool,
+) {
+    let set_out = |text| json!({"stops": {"dropoff": {"state": "EnRoute", "departedAt": at(text)}}});
+    let route = [("mine", "dropoff"), ("other", "dropoff")];
+    let view = seen(&order("mine", &set_out(mine)), &route, &[order("other", &set_out(other))], None, "11:59");
+    assert_eq!(shows_position(&view), shown);
+}
+
+#[rstest]
+#[case::at_that_door(OTHER_DOOR, OTHER_DOOR, false)]
+#[case::a_few_steps_from_it(OTHER_DOOR, Location { latitude: 43.701, longitude: -79.4 }, false)]
+#[case::a_block_away(OTHER_DOOR, Location { latitude: 43.702, longitude: -79.4 }, true)]
+#[case::at_the_shop_where_both_were_fetched(SHOP, SHOP, true)]
+fn nobody_sees_the_door_of_the_stop_before(#[case] before: Location, #[case] place: Location, #[case] shown: bool) {
+    let visits = [Visit { at: at("11:50"), place: before }];
+    let position = Position { latitude: place.latitude, longitude: place.longitude, ..position("11:55") };
+    let view = seen_after(&order("mine", &json!({})), MINE, &[], &visits, &position);
+    assert_eq!(shows_position(&view), shown);
+}
+
+#[test]
+fn a_failed_attempt_tells_where_the_driver_was_after_the_stop_has_begun_anew() {
+    let attempt = json!([{"reason": "nobody home", "at": at("11:50"), "stop": "dropoff", "decision": "Retry"}]);
+    let other = order("other", &json!({"attempts": attempt}));
+    let route = [("mine", "dropoff"), ("other", "dropoff")];
+    let shown =
+        |fix| shows_position(&seen(&order("mine", &json!({})), &route, std::slice::from_ref(&other), None, fix));
+    assert_eq!((shown("11:49"), shown("11:51")), (false, true));
+}
+
+#[test]
+fn a_position_from_before_this_became_the_current_stop_is_not_shown() {
+    let (order, driver, position) = (order("mine", &json!({})), driver(MINE), position("11:50"));
+    let shown = |turned: &str| {
+        let (driver, position, turned) = (Some(&driver), Some(&position), Some(at(turned)));
+        let now = NOW.parse().unwrap();
+        shows_position(&view(&Known { order: &order, driver, others: &[], visits: &[], turned, position, now }))
+    };
+    assert_eq!((shown("11:49"), shown("11:51")), (true, false));
+}
+
+#[test]
+fn a_driver_of_the_same_name_before_is_somebody_else() {
+    let position = Position { uid: "another".to_owned(), ..position("11:59") };
+    assert!(!shows_position(&seen_after(&order("mine", &json!({})), MINE, &[], &[], &position)));
+}
+
 #[test]
 fn what_was_planned_and_is_done_does_not_count() {
     let route =
@@ -179,7 +238,8 @@ fn stops_at_one_place_are_one() {
         order: &mine,
         driver: Some(&driver),
         others: &others,
-        left: None,
+        visits: &[],
+        turned: None,
         position: None,
         now: NOW.parse().unwrap(),
     };
