@@ -113,7 +113,7 @@ impl Identity {
     }
 
     /// The account with that password, and the try, which counts as wrong until it is told to have been right.
-    async fn prove_password(&self, email: &str, password: &str, address: IpAddr) -> Result<(Try, Account)> {
+    pub(crate) async fn prove_password(&self, email: &str, password: &str, address: IpAddr) -> Result<(Try, Account)> {
         let people = self.people();
         let email = email.trim().to_ascii_lowercase();
         let begun = people.throttle.lock().unwrap_or_else(PoisonError::into_inner).begin(&email, address, self.now());

@@ -17,8 +17,10 @@ use crate::{
 
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
-/// The time between two mails that somebody who shows nothing may have sent to an address.
+/// What somebody who shows nothing may have sent to an address: one mail in so much time, …
 const MAILS_APART: i64 = 300 * SECOND;
+/// … and so many in a day. More help nobody who waits for one, and bother who did not ask.
+const MAILS_A_DAY: i64 = 6;
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +165,9 @@ impl Identity {
             };
             if set.is_some() {
                 ending!(connection, &user.uid, "", now, "reset");
+                // Others that are on their way have nothing left to do.
+                let rest = "UPDATE one_time SET used_at = $3 WHERE email = $1 AND purpose = $2 AND used_at IS NULL";
+                sqlx::query(rest).bind(&user.email).bind(purpose).bind(now).execute(&mut *connection).await?;
             }
             Ok(set.is_some())
         });
@@ -173,16 +178,27 @@ impl Identity {
         Ok(user)
     }
 
-    /// Shows that an address is the user's, by the token of a verification, which is used up.
-    pub async fn verify_email(&self, token: &str) -> Result<User> {
+    /// Shows that an address is the user's: by the token of a verification, which is used up, and by the password. The
+    /// mailbox alone does not do: whoever registered somebody else's address would be known as them.
+    pub async fn verify_email(&self, token: &str, password: &str, address: IpAddr) -> Result<User> {
         if token.len() > TOKEN_MAX {
             return Err(Error::BadLink);
         }
         let (hash, now) = (digest(token), self.now());
+        let purpose = Purpose::Verification.name();
+        let email: Result<Option<String>, sqlx::Error> = reading!(self.db(), connection =>
+            sqlx::query_scalar(
+                "SELECT email FROM one_time WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3",
+            )
+            .bind(&hash).bind(purpose).bind(now).fetch_optional(connection).await);
+        let (tried, account) = self.prove_password(&email?.ok_or(Error::BadLink)?, password, address).await?;
+        self.right(tried);
         let verified: Result<Option<String>, sqlx::Error> = writing!(self.db(), connection => {
             let email: Option<String> = sqlx::query_scalar(USE)
-                .bind(&hash).bind(Purpose::Verification.name()).bind(now).fetch_optional(&mut *connection).await?;
-            sqlx::query_scalar(VERIFY).bind(email).bind(now).fetch_optional(&mut *connection).await
+                .bind(&hash).bind(purpose).bind(now).fetch_optional(&mut *connection).await?;
+            // Another password meanwhile is another person's, perhaps.
+            sqlx::query_scalar(VERIFY)
+                .bind(email).bind(now).bind(account.password.as_deref()).fetch_optional(&mut *connection).await
         });
         self.user_by_uid(&verified?.ok_or(Error::BadLink)?).await?.ok_or(Error::BadLink)
     }
@@ -193,16 +209,19 @@ impl Identity {
     pub async fn forgot(&self, email: &str, letter: &Letter, address: IpAddr) -> Result<bool> {
         let email = normalized_email(email)?;
         self.count_mail(address)?;
-        let link = Issued { mailed_only: true, ..self.link(Purpose::Reset, &email, &email, None, letter)? };
-        let lately = link.now - MAILS_APART;
+        // Beside the others: who is slow with a mail, or was given a link by the operator, still gets in.
+        let link = self.link(Purpose::Reset, &email, &email, None, letter)?;
+        let link = Issued { mailed_only: true, subject: format!("{email}/{}", link.id), ..link };
+        let (lately, day) = (link.now - MAILS_APART, link.now - 24 * HOUR);
         let sent: Result<bool, sqlx::Error> = writing!(self.db(), connection => {
             // First, and whoever it is: the commit is what takes time.
             let seq: i64 = sqlx::query_scalar(NEXT_MAIL).fetch_one(&mut *connection).await?;
             let known: Option<String> = sqlx::query_scalar(
                 "SELECT uid FROM users WHERE email = $1 AND disabled_at IS NULL AND email NOT LIKE 'system:%'
-                     AND NOT EXISTS (SELECT 1 FROM mails WHERE kind = $2 AND email = $1 AND created_at > $3)",
+                     AND NOT EXISTS (SELECT 1 FROM mails WHERE kind = $2 AND email = $1 AND created_at > $3)
+                     AND (SELECT count(*) FROM mails WHERE kind = $2 AND email = $1 AND created_at > $4) < $5",
             )
-            .bind(&email).bind(link.purpose.name()).bind(lately).fetch_optional(&mut *connection).await?;
+            .bind(&email).bind(link.purpose.name()).bind(lately).bind(day).bind(MAILS_A_DAY).fetch_optional(&mut *connection).await?;
             if known.is_some() {
                 issuing!(connection, link, seq);
             }
@@ -307,6 +326,6 @@ pub(crate) const PUT_MAIL: &str = "INSERT INTO mails
         (seq, id, kind, hash, sealed, email, locale, namespace, role, invited_by, created_at, expires_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 const VERIFY: &str = "UPDATE users SET verified_at = COALESCE(verified_at, $2)
-    WHERE email = $1 AND disabled_at IS NULL RETURNING uid";
+    WHERE email = $1 AND password = $3 AND disabled_at IS NULL RETURNING uid";
 const USE: &str = "UPDATE one_time SET used_at = $3
     WHERE hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > $3 RETURNING email";

@@ -49,7 +49,7 @@ use crate::{
     members::Directory,
     metrics::Metrics,
     serve::HEADERS_MAX,
-    stream,
+    stream, track,
 };
 
 /// From the end of a request's body to the head of its answer. Watches answer at once, and then go on.
@@ -60,6 +60,9 @@ const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 const REQUESTS_MAX: usize = 1_024;
 /// Watches at once.
 const WATCHES_MAX: usize = 10_000;
+/// Customers' streams at once, and their requests: apart, so that whoever holds a link holds up nobody at work.
+const VISITORS_MAX: usize = 4_000;
+const VISITS_MAX: usize = 256;
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
 /// Length of a request id that a client may bring.
@@ -81,6 +84,8 @@ pub(crate) enum Authentication {
 pub(crate) struct Bounds {
     requests: Arc<Semaphore>,
     watches: Arc<Semaphore>,
+    visitors: Arc<Semaphore>,
+    visits: Arc<Semaphore>,
     bodies: body::Budget,
     /// Of requests without a token: apart, so that whoever holds them up holds up nobody else.
     public_bodies: body::Budget,
@@ -93,6 +98,8 @@ impl Bounds {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
+            visitors: Arc::new(Semaphore::new(VISITORS_MAX)),
+            visits: Arc::new(Semaphore::new(VISITS_MAX)),
             bodies: body::Budget::new(),
             public_bodies: body::Budget::small(),
             uploads: body::Budget::uploads(),
@@ -205,10 +212,11 @@ impl Gateway {
     /// Everything else that is decided before a byte of the body is read.
     async fn admit(&self, parts: &Parts, record: &mut Record) -> Result<Admittance, ApiError> {
         if record.asked.public && record.asked.stream {
-            return Ok((None, None, Some(self.room(true)?)));
+            return Ok((None, None, Some(room(&self.bounds.visitors)?)));
         }
         if record.asked.public {
-            return Ok((None, None, None));
+            let visit = track::is_public(parts.uri.path()).then(|| room(&self.bounds.visits)).transpose()?;
+            return Ok((None, None, visit));
         }
         let session = match &self.authentication {
             Authentication::Fixed(caller) => Admitted::Fixed(caller.clone()),
@@ -237,16 +245,10 @@ impl Gateway {
         let permit = match session {
             // The agents bound themselves, and must not starve when people ask for much.
             Admitted::Fixed(_) => None,
-            Admitted::Token(_) => Some(self.room(asked.watch)?),
+            Admitted::Token(_) if asked.watch => Some(room(&self.bounds.watches)?),
+            Admitted::Token(_) => Some(room(&self.bounds.requests)?),
         };
         Ok((Some(session), admission, permit))
-    }
-
-    /// Room for one more.
-    fn room(&self, watch: bool) -> Result<Permit, ApiError> {
-        let room = if watch { &self.bounds.watches } else { &self.bounds.requests };
-        let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
-        room.clone().try_acquire_owned().map_err(full)
     }
 }
 
@@ -415,6 +417,12 @@ fn request_id(headers: &HeaderMap) -> String {
         .and_then(|id| id.to_str().ok())
         .filter(sane)
         .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned)
+}
+
+/// Room for one more.
+fn room(of: &Arc<Semaphore>) -> Result<Permit, ApiError> {
+    let full = |_| ApiError::too_many_requests("too many requests at once", RETRY_AFTER_SECONDS);
+    of.clone().try_acquire_owned().map_err(full)
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ struct Shared {
     turns: Turns,
     metrics: Metrics,
     revocations: stream::Revocations,
+    listeners: stream::Listeners,
 }
 
 impl Track {
@@ -100,6 +101,7 @@ impl Track {
             turns,
             metrics: Metrics::default(),
             revocations: stream::Revocations::default(),
+            listeners: stream::Listeners::default(),
         };
         Self { shared: Arc::new(shared) }
     }

@@ -111,13 +111,20 @@ pub(crate) async fn register(
     told(answer.await)
 }
 
-/// `POST /v1/auth/verify {token}` → 200 `{}`: the address is known to be the user's from then on.
-pub(crate) async fn confirm(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Response {
+/// `POST /v1/auth/verify {token, password}` → 200 `{}`: the address is known to be the user's from then on. The password is
+/// the one that was registered with.
+pub(crate) async fn confirm(
+    State(state): State<AppState>,
+    address: Address,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let answer = async {
         let mut fields = Fields::read(&headers, &body)?;
         let token = fields.text("token")?;
+        let password = fields.text("password")?;
         fields.end()?;
-        let user = identity(&state)?.verify_email(&token).await.map_err(said)?;
+        let user = identity(&state)?.verify_email(&token, &password, ip(address)).await.map_err(said)?;
         tracing::info!(user.uid = user.uid, "an address was verified");
         Ok(Json(json!({})).into_response())
     };

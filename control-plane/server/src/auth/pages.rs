@@ -58,7 +58,7 @@ struct Page<'a> {
     problem: Option<String>,
     done: Option<&'a str>,
     asks_name: bool,
-    asks_password: bool,
+    sets_password: bool,
     asks_code: bool,
 }
 
@@ -97,7 +97,7 @@ fn written(kind: Kind, words: &Words, code: StatusCode, problem: Option<String>,
         problem,
         done: done.then_some(words.done[at]),
         asks_name: kind == Kind::Invitation,
-        asks_password: kind != Kind::Verification,
+        sets_password: kind == Kind::Reset,
         asks_code: kind == Kind::Invitation,
     };
     let head = [
@@ -185,7 +185,7 @@ async fn act(state: &AppState, kind: Kind, address: Address, token: &str, form: 
             tracing::info!(user.uid = user.uid, "a password was reset");
         }
         Kind::Verification => {
-            let user = identity.verify_email(token).await?;
+            let user = identity.verify_email(token, &password, ip(address)).await?;
             tracing::info!(user.uid = user.uid, "an address was verified");
         }
     }

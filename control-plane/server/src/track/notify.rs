@@ -1,5 +1,7 @@
 //! Whether the recipient is written to: they say so themselves, on the page.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Bytes,
@@ -11,6 +13,7 @@ use dropmate_api::{
     registry::{Part, WriteContext},
 };
 use dropmate_ingest::LinkedOrder;
+use dropmate_live::Quota;
 use dropmate_store::{Actor, At, Change, Expect, Key, WriteError};
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
@@ -27,6 +30,11 @@ use crate::{
 
 /// How often a write is tried against others' of the same order.
 const MAX_ATTEMPTS: usize = 8;
+/// How often a recipient's mind is changed: so many times at once, then now and then. Each is a change of the order that
+/// everybody hears of.
+const CHANGES: Quota = Quota { interval: Duration::from_mins(10), burst: 10 };
+/// What the count is called.
+const CLASS: &str = "track-notify";
 /// Who writes, in history and among the managers of fields.
 const RECIPIENT: &str = "system:recipient";
 
@@ -66,12 +74,21 @@ pub(super) async fn write(state: &AppState, link: &LinkedOrder, enabled: bool) -
     let key =
         Key { resource: kind.storage.to_owned(), namespace: link.namespace.clone(), name: link.order_name.clone() };
     let actor = Actor { user: RECIPIENT.into(), ..Actor::default() };
+    let mut counted = false;
     for _ in 0..MAX_ATTEMPTS {
         let (held, _) = state.store.get(&key, At::Latest).await?;
         let held = held.filter(|held| held.uid == link.order_uid).ok_or_else(no_such_link)?;
         let old = resources::served(kind, &held)?;
         if old.pointer("/spec/recipient/notify").and_then(serde_json::Value::as_bool).unwrap_or(true) == enabled {
             return Ok(());
+        }
+        if !counted {
+            counted = true;
+            let taken = state.live.take(CLASS, &link.order_uid, CHANGES).await;
+            if !taken.allowed {
+                let seconds = u32::try_from(taken.retry_after.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                return Err(ApiError::too_many_requests("enabled was changed too often; try again later", seconds));
+            }
         }
         let mut new = old.clone();
         new["spec"]["recipient"]["notify"] = enabled.into();

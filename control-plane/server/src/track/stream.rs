@@ -5,6 +5,7 @@
 //! which it is sent, so that nothing leaves that would not be shown to whoever asks then.
 
 use std::{
+    collections::HashMap,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -41,6 +42,10 @@ const HEARTBEAT: Duration = Duration::from_secs(25);
 const UNANSWERED_MAX: u32 = 2;
 /// How long a client may take nothing of what is written to it.
 const STALL_MAX: Duration = Duration::from_secs(10);
+/// Streams of one link at once: a household has some phones, and each some tabs.
+const LISTENERS_MAX: usize = 16;
+/// Who finds all of them taken comes back after so many seconds.
+const FULL_RETRY_SECONDS: u32 = 30;
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Messages of a client between two heartbeats: it answers pings, and has nothing else to say.
@@ -94,6 +99,40 @@ pub(crate) async fn follow_revocations(state: AppState) {
     }
 }
 
+/// How many streams each link has.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Mutex<HashMap<[u8; 32], usize>>);
+
+/// One of a link's streams, until it is dropped.
+struct Listener {
+    state: AppState,
+    hash: [u8; 32],
+}
+
+impl Listener {
+    fn enter(state: &AppState, hash: [u8; 32]) -> Result<Self, ApiError> {
+        let mut listeners = state.track.shared.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = listeners.entry(hash).or_default();
+        if *count >= LISTENERS_MAX {
+            return Err(ApiError::too_many_requests("too many streams of this link at once", FULL_RETRY_SECONDS));
+        }
+        *count += 1;
+        Ok(Self { state: state.clone(), hash })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let mut listeners = self.state.track.shared.listeners.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = listeners.get_mut(&self.hash) {
+            *count -= 1;
+            if *count == 0 {
+                listeners.remove(&self.hash);
+            }
+        }
+    }
+}
+
 /// Opens one.
 pub(crate) async fn open(
     State(state): State<AppState>,
@@ -111,9 +150,10 @@ pub(crate) async fn open(
             ApiError::task(rejection.status(), why)
         })?;
         let tenure = held.take().ok_or_else(|| ApiError::internal("the request was answered before"))?;
+        let listener = Listener::enter(&state, found.hash)?;
         let allowed = state.streams.allows(origin(&headers));
         let epoch = epoch_of(&state).await?;
-        let held = (connection, tenure.permit);
+        let held = (connection, tenure.permit, listener);
         Ok(upgrade
             .read_buffer_size(READ_BYTES)
             .write_buffer_size(WRITE_BYTES)

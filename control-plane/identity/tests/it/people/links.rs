@@ -127,10 +127,13 @@ async fn a_verification_shows_whose_the_address_is_once(at: Fixture) {
     let mail = at.identity.mails_after(0, 1).await.unwrap().mails.remove(0);
     let link = at.identity.mail_link(&mail.id).await.unwrap().unwrap();
     assert!(matches!(at.identity.reset(&link.token, OTHER).await, Err(Error::BadLink)), "it is no reset");
-    assert!(at.identity.verify_email(&link.token).await.unwrap().verified);
-    assert!(matches!(at.identity.verify_email(&link.token).await, Err(Error::BadLink)));
+    let verify = async |token: &str, password: &str| at.identity.verify_email(token, password, HOME).await;
+    assert!(matches!(verify(&link.token, OTHER).await, Err(Error::Credentials)), "the mailbox alone does not do");
+    assert!(!at.identity.user(ADA).await.unwrap().unwrap().verified);
+    assert!(verify(&link.token, GOOD).await.unwrap().verified);
+    assert!(matches!(verify(&link.token, GOOD).await, Err(Error::BadLink)));
     let reset = at.identity.reset_link(ADA, &Letter::default()).await.unwrap();
-    assert!(matches!(at.identity.verify_email(&reset.token).await, Err(Error::BadLink)), "nor is a reset one");
+    assert!(matches!(verify(&reset.token, GOOD).await, Err(Error::BadLink)), "nor is a reset one");
 }
 
 async fn who_forgot_the_password_is_mailed_one_link_and_using_it_shows_the_mailbox(at: Fixture) {
@@ -160,6 +163,17 @@ async fn who_forgot_the_password_is_mailed_one_link_and_using_it_shows_the_mailb
         refused += usize::from(matches!(forgot, Err(Error::Throttled(_))));
     }
     assert!(refused >= 5, "{refused}");
+    at.pass(Duration::from_hours(25));
+    let mut sent = 0;
+    for _ in 0..20 {
+        sent += usize::from(at.identity.forgot(ADA, &letter, HOME).await.unwrap());
+        at.pass(Duration::from_mins(6));
+    }
+    assert_eq!(sent, 6, "in a day");
+    at.pass(Duration::from_hours(24));
+    let handed_over = at.identity.reset_link(ADA, &Letter::default()).await.unwrap();
+    assert!(at.identity.forgot(ADA, &letter, HOME).await.unwrap());
+    assert!(at.identity.reset(&handed_over.token, GOOD).await.is_ok(), "a mail takes no other link away");
     at.identity.disable(ADA).await.unwrap();
     at.pass(Duration::from_hours(1));
     assert!(!at.identity.forgot(ADA, &letter, HOME).await.unwrap());

@@ -28,7 +28,7 @@ const ENGLISH: Words = Words {
     texts: [
         "If you are new here, choose a name and a password. If you have an account with this address, give its password.",
         "All your sessions end, and you log in with the new password.",
-        "Confirm that this e-mail address is yours. If you did not register, close this page.",
+        "Confirm that this e-mail address is yours, with the password that you registered with. If you did not register, close this page.",
     ],
     submits: ["Accept", "Set password", "Confirm"],
     done: [
@@ -54,7 +54,7 @@ const GERMAN: Words = Words {
     texts: [
         "Wenn Sie neu hier sind, wählen Sie einen Namen und ein Passwort. Wenn Sie mit dieser Adresse ein Konto haben, geben Sie dessen Passwort an.",
         "Alle Ihre Sitzungen enden, und Sie melden sich mit dem neuen Passwort an.",
-        "Bestätigen Sie, dass diese E-Mail-Adresse Ihnen gehört. Wenn Sie sich nicht registriert haben, schließen Sie diese Seite.",
+        "Bestätigen Sie mit dem Passwort Ihrer Registrierung, dass diese E-Mail-Adresse Ihnen gehört. Wenn Sie sich nicht registriert haben, schließen Sie diese Seite.",
     ],
     submits: ["Annehmen", "Passwort setzen", "Bestätigen"],
     done: [

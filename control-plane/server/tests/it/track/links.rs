@@ -158,7 +158,9 @@ async fn mails_about_accounts_are_queued_in_order_and_their_links_work_once() {
     let verification = link(&mails[0]).await.ok();
     assert!(text(&verification["link"]).contains("/verifications/"), "{verification}");
     assert_eq!(verification["expiresAt"], mails[0]["expiresAt"]);
-    let verify = json!({"token": token(&verification["link"])});
+    let verify = |password: &str| json!({"token": token(&verification["link"]), "password": password});
+    assert_eq!(post("/v1/auth/verify", verify("another one altogether")).await, 401);
+    let verify = verify(password);
     assert_eq!(post("/v1/auth/verify", verify.clone()).await, 200);
     assert_eq!(post("/v1/auth/verify", verify).await, 410, "once");
     assert_eq!(link(&mails[0]).await.code, 404, "there is nothing to send any more");
