@@ -245,6 +245,8 @@ impl Providers {
             (None, Some(operators)) => (operators.clone(), inner.operators.clone(), String::new()),
             (None, None) => return Ok(Arc::new(outbox::Outbox::new(Channel::Sms))),
         };
+        // Nobody else reaches this machine by that name, and some services refuse such an address.
+        let callback = callback.filter(|url| !is_here(url) || is_here(account.url.as_str()));
         Ok(Arc::new(sms::Sms::new(account, client, callback, &owner)))
     }
 
@@ -295,5 +297,27 @@ impl Providers {
     fn url(&self, field: &str, url: &str) -> Result<reqwest::Url, NoProvider> {
         checked(url, self.inner.setup.settings.plain)
             .map_err(|why| NoProvider::until_set_right(format!("{field}: {why}")))
+    }
+}
+
+/// Whether a URL leads to this machine, from wherever it is asked.
+fn is_here(url: &str) -> bool {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_here;
+
+    #[test]
+    fn a_service_elsewhere_cannot_call_this_machine_by_its_own_name_for_itself() {
+        for here in ["https://localhost:7443/x", "https://127.0.0.1/", "http://[::1]:80/"] {
+            assert!(is_here(here), "{here}");
+        }
+        for there in ["https://dm.example/x", "https://10.0.0.7/", "https://localhost.example/", "nonsense"] {
+            assert!(!is_here(there), "{there}");
+        }
     }
 }

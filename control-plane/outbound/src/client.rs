@@ -62,7 +62,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// Its body, or as much of it as is read.
     pub body: Bytes,
-    /// Whether there was more.
+    /// Whether there was more, or it broke off.
     pub cut: bool,
 }
 
@@ -201,7 +201,11 @@ impl Client {
         let mut answer = request.send().await.map_err(sorted)?;
         let (status, headers) = (answer.status(), std::mem::take(answer.headers_mut()));
         let (mut body, mut cut) = (BytesMut::new(), false);
-        while let Some(piece) = answer.chunk().await.map_err(sorted)? {
+        // What matters most is known by now: whoever answered and then broke off has answered.
+        while let Some(piece) = answer.chunk().await.unwrap_or_else(|_| {
+            cut = true;
+            None
+        }) {
             let room = self.answer_bytes - body.len();
             body.extend_from_slice(&piece[..piece.len().min(room)]);
             if piece.len() > room {

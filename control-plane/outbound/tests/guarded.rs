@@ -231,6 +231,28 @@ async fn a_certificate_is_believed_only_if_it_is_for_that_name_and_from_somebody
     assert!(matches!(stranger, CallError::Connect(_)), "{stranger}");
 }
 
+#[tokio::test]
+async fn who_answers_and_then_breaks_off_or_stalls_has_answered() {
+    let open = client(Guard::new(["127.0.0.1/32".parse().unwrap()]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 100\r\n\r\nso far").await;
+            if request[..read].starts_with(b"POST /stall") {
+                kept.push(stream);
+            }
+        }
+    });
+    for path in ["hangs-up", "stall"] {
+        let answer = open.call(to(&format!("http://{address}/{path}"))).await.unwrap();
+        assert_eq!((answer.status.as_u16(), &answer.body[..], answer.cut), (202, &b"so far"[..], true), "{path}");
+    }
+}
+
 #[rstest]
 #[case("https://example.org/hook?a=b", true, true)]
 #[case("http://example.org/hook", true, false)]

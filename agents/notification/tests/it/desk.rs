@@ -204,9 +204,10 @@ async fn a_replay_sends_what_was_planned_for_that_endpoint_and_only_what_is_aske
     };
     assert_eq!(states().await, ["dead", "sent", "dead"]);
     let path = "/webhooks/default/erp/replay";
-    let (since, later) = (now() - SignedDuration::from_hours(1), now() + SignedDuration::from_hours(1));
+    // They were planned at noon.
+    let (since, later) = (kept::noon() - SignedDuration::from_hours(1), kept::noon() + SignedDuration::from_hours(1));
     assert_eq!(post(&desk, path, &json!({"since": later})).await, (StatusCode::OK, json!({"replayed": 0})));
-    let until = json!({"since": since, "until": now() - SignedDuration::from_mins(30)});
+    let until = json!({"since": since, "until": kept::noon() - SignedDuration::from_mins(30)});
     assert_eq!(post(&desk, path, &until).await.1, json!({"replayed": 0}));
     let failed = json!({"since": since, "failedOnly": true});
     assert_eq!(post(&desk, path, &failed).await.1, json!({"replayed": 1}));

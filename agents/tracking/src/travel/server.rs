@@ -34,7 +34,7 @@ pub(super) enum AskError {
     Url,
     #[error("status {0}")]
     Status(StatusCode),
-    #[error("more than {ANSWER_MAX} bytes")]
+    #[error("more than {ANSWER_MAX} bytes, or an answer that breaks off")]
     TooLong,
     #[error("an answer without a duration")]
     Unreadable,

@@ -25,7 +25,7 @@ pub(super) enum FetchError {
     Answer(String, #[source] CallError),
     #[error("{0} answers with {1}")]
     Status(String, u16),
-    #[error("{0} is larger than {DOCUMENT_BYTES_MAX} bytes")]
+    #[error("{0} is larger than {DOCUMENT_BYTES_MAX} bytes, or breaks off")]
     Large(String),
     #[error("{0} is not as it should be")]
     Form(String, #[source] serde_json::Error),

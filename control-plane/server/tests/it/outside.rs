@@ -154,3 +154,58 @@ async fn an_issuer_that_is_not_there_keeps_nobody_from_starting() {
     assert!(begun.elapsed() < Duration::from_secs(2));
     assert_eq!(server.get("/api/v1/namespaces").await.status(), 200);
 }
+
+#[tokio::test]
+async fn keys_that_an_issuer_names_elsewhere_inside_are_fetched_only_where_the_operator_allows_it() {
+    let inside = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let keys_url = format!("http://{}/keys", inside.local_addr().unwrap());
+    let issuer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", issuer.local_addr().unwrap());
+    let (asked, connected) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let told = json!({"issuer": url, "jwks_uri": keys_url}).to_string();
+    let counted = Arc::clone(&asked);
+    let discovery = async move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        told
+    };
+    let discovery = Router::new().route("/.well-known/openid-configuration", get(discovery));
+    tokio::spawn(async move { axum_serve(issuer, discovery).await });
+    let mut jwk = Jwk::from_encoding_key(&key(1), Algorithm::ES256).unwrap();
+    jwk.common.key_id = Some("one".to_owned());
+    let set = json!({"keys": [jwk]}).to_string();
+    let counted = Arc::clone(&connected);
+    let set = Router::new().route(
+        "/keys",
+        get(async move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            set
+        }),
+    );
+    tokio::spawn(async move { axum_serve(inside, set).await });
+    let now = clock().system_now().as_second();
+    let claims = json!({
+        "iss": url, "aud": "dropmate", "sub": "f3", "exp": now + 300, "iat": now,
+        "email": "ada@example.com", "email_verified": true,
+    });
+    let good = token("one", &key(1), &claims);
+
+    let flags = ["--oidc-issuer", &url, "--oidc-audience", "dropmate"];
+    let guarded = Server::start_with(tempfile::tempdir().unwrap(), &flags).await;
+    let begun = Instant::now();
+    // Asked twice, the first answer has been seen to its end.
+    while asked.load(Ordering::SeqCst) < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the issuer is not asked");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!((who(&guarded, &good).await.0, connected.load(Ordering::SeqCst)), (401, 0));
+    guarded.end().await;
+
+    let allowed = [&flags[..], &["--allow-outbound", "127.0.0.2"]].concat();
+    let open = Server::start_with(tempfile::tempdir().unwrap(), &allowed).await;
+    let begun = Instant::now();
+    while who(&open, &good).await.0 != 201 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "its keys do not come");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(connected.load(Ordering::SeqCst) > 0);
+}

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -44,6 +44,8 @@ pub(crate) struct Pool {
     hello: ClientId,
     guard: Guard,
     trust: Trust,
+    /// Made once: a hundred certificates are read for it.
+    tls: OnceLock<TlsParameters>,
     state: Mutex<State>,
 }
 
@@ -83,6 +85,7 @@ impl Pools {
             hello: hello.map_or_else(ClientId::default, ClientId::Domain),
             guard,
             trust: self.trust.clone(),
+            tls: OnceLock::new(),
             state: Mutex::new(State { open: Vec::new(), used: Instant::now() }),
         });
         pools.insert(server.clone(), pool.clone());
@@ -151,6 +154,9 @@ impl Pool {
 
     /// For the name that was asked for, whatever address it has.
     fn tls(&self) -> Result<TlsParameters, Failed> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
         let mut parameters = TlsParameters::builder(self.server.host.clone());
         if !self.trust.public() {
             parameters = parameters.certificate_store(CertificateStore::None);
@@ -161,7 +167,8 @@ impl Pool {
                 parameters = parameters.add_root_certificate(certificate);
             }
         }
-        parameters.build().map_err(|error| Failed::Unusable(last(&error)))
+        let tls = parameters.build().map_err(|error| Failed::Unusable(last(&error)))?;
+        Ok(self.tls.get_or_init(|| tls).clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
