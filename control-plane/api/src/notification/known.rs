@@ -2,53 +2,19 @@
 
 use serde_json::Value;
 
-use crate::validation::Cause;
+use crate::{
+    events::catalog::{self, Subject},
+    validation::Cause,
+};
 
-/// What happens to an order. The `data` of each has the whole order.
-pub const ORDER_EVENTS: [&str; 24] = [
-    "order.created",
-    "order.updated",
-    "order.ready",
-    "order.offered",
-    "order.offer_declined",
-    "order.offer_expired",
-    "order.assigned",
-    "order.unassigned",
-    "order.unassignable",
-    "order.pickup_enroute",
-    "order.pickup_arrived",
-    "order.picked_up",
-    "order.out_for_delivery",
-    "order.arriving",
-    "order.dropoff_arrived",
-    "order.delivered",
-    "order.attempt_failed",
-    "order.return_started",
-    "order.returned",
-    "order.cancelled",
-    "order.expired",
-    "order.delayed",
-    "order.eta_changed",
-    "order.deleted",
-];
-
-/// What else is told with the order it is about.
-pub const ABOUT_ORDERS: [&str; 2] = ["delivery.updated", "notification.failed"];
-
-/// What is told of other things.
-pub const OTHER_EVENTS: [&str; 4] = ["driver.available", "driver.unavailable", "driver.silent", "webhook.disabled"];
-
-/// What only streams carry: it is not kept, and nothing that may be late sends it.
-pub const TRANSIENT: &str = "driver.location";
-
-/// The events that a rule may name.
+/// The events that a rule may name: those that are told with an order.
 pub fn of_rules() -> impl Iterator<Item = &'static str> + Clone {
-    ORDER_EVENTS.into_iter().chain(ABOUT_ORDERS)
+    catalog::ALL.iter().filter(|event| event.subject == Subject::Order && !event.transient).map(|event| event.name)
 }
 
-/// The events that a webhook may name.
+/// The events that a webhook may name: those that are kept, so that they can be sent again.
 pub fn of_webhooks() -> impl Iterator<Item = &'static str> + Clone {
-    of_rules().chain(OTHER_EVENTS)
+    catalog::ALL.iter().filter(|event| !event.transient).map(|event| event.name)
 }
 
 /// Whether the pattern means the event: its name, `order.*`, or `*`.
@@ -68,7 +34,7 @@ pub(crate) fn check(
 ) {
     for (index, pattern) in patterns.iter().enumerate() {
         let field = format!("{field}[{index}]");
-        if pattern == TRANSIENT {
+        if catalog::ALL.iter().any(|event| event.transient && event.name == pattern) {
             causes.push(Cause::invalid(
                 field,
                 &Value::from(pattern.as_str()),
@@ -87,6 +53,15 @@ pub(crate) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_name_events_of_orders_and_webhooks_all_that_are_kept() {
+        assert!(
+            of_rules().any(|event| event == "notification.failed") && of_rules().all(|event| event != "driver.silent")
+        );
+        assert!(of_webhooks().any(|event| event == "webhook.disabled"));
+        assert!(of_webhooks().all(|event| event != "driver.location"));
+    }
 
     #[test]
     fn a_pattern_ends_at_a_dot() {

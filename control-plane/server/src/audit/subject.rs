@@ -121,7 +121,8 @@ impl Seen<'_> {
             let resource = match (stored, info.subresource.as_str()) {
                 (Some(stored), "") => short(stored),
                 (Some(stored), subresource) => short(format!("{stored}/{subresource}")),
-                (None, _) => short(info.group_resource()),
+                (None, "") => short(info.group_resource()),
+                (None, subresource) => short(format!("{}/{subresource}", info.group_resource())),
             };
             return Subject {
                 verb: info.verb.to_owned(),
@@ -236,6 +237,32 @@ mod tests {
         201,
         false,
         Some("done create serviceaccounts/token acme/p")
+    )]
+    #[case::messages(Method::GET, "/v1/namespaces/acme/notifications", "ada", 200, false, None)]
+    #[case::messages_by_the_operator(
+        Method::GET,
+        "/v1/namespaces/acme/orders/o1/notifications",
+        "operator",
+        200,
+        false,
+        Some("read get orders.dropmate.dev/notifications acme/o1")
+    )]
+    #[case::message_again(
+        Method::POST,
+        "/v1/namespaces/acme/notifications/msg_1/retry",
+        "ada",
+        200,
+        false,
+        Some("done create notifications.dropmate.dev/retry acme/msg_1")
+    )]
+    #[case::preview(Method::POST, "/v1/namespaces/acme/notifications/preview", "operator", 200, false, None)]
+    #[case::replay(
+        Method::POST,
+        "/v1/namespaces/acme/webhooks/shop/replay",
+        "ada",
+        200,
+        false,
+        Some("done create webhooks.dropmate.dev/replay acme/shop")
     )]
     #[case::login(Method::POST, "/v1/auth/login", "", 401, false, Some("denied post auth/login /"))]
     #[case::logged_in(Method::POST, "/v1/auth/login", "", 200, false, None)]

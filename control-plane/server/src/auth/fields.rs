@@ -20,8 +20,13 @@ pub(crate) struct Fields {
 impl Fields {
     /// Reads a JSON object. Other media types are refused: what a form on somebody's page can send must not log in.
     pub(crate) fn read(headers: &HeaderMap, bytes: &Bytes) -> Result<Self> {
-        if bytes.len() > SMALL_BODY_MAX {
-            return Err(ApiError::too_large(SMALL_BODY_MAX));
+        Self::read_within(SMALL_BODY_MAX, headers, bytes)
+    }
+
+    /// The same with another bound, for what has more than short fields in it.
+    pub(crate) fn read_within(max: usize, headers: &HeaderMap, bytes: &Bytes) -> Result<Self> {
+        if bytes.len() > max {
+            return Err(ApiError::too_large(max));
         }
         if body::media_type(headers) != "application/json" {
             return Err(ApiError::unsupported_media_type(&["application/json"]));

@@ -34,6 +34,8 @@ use crate::{
     state::AppState,
 };
 
+/// A policy with a hundred long templates has less.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Policies of a namespace that are looked at; nobody has so many.
 const POLICIES_MAX: usize = 500;
 /// The policy that is tried where its spec comes without a name.
@@ -56,7 +58,7 @@ pub(crate) async fn preview(
     body: Bytes,
 ) -> Response {
     let answer = async {
-        let mut fields = Fields::read(&headers, &body)?;
+        let mut fields = Fields::read_within(BODY_BYTES_MAX, &headers, &body)?;
         let event = fields.text("event")?;
         let (order, policy) = (fields.optional_text("order")?, fields.optional("policy"));
         let (rule, locale) = (fields.optional_text("rule")?, fields.optional_text("locale")?);

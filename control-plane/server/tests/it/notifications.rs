@@ -234,7 +234,7 @@ async fn a_preview_shows_what_would_be_sent_and_sends_nothing() {
         text.starts_with("acme: Ihre Bestellung ist unterwegs") && text.contains("PIN für den Kurier: 123456"),
         "{text}"
     );
-    assert_eq!((&sms["to"], &sms["segments"]), (&json!("+14165550100"), &json!(2)));
+    assert_eq!((&sms["to"], &sms["segments"]), (&json!("+14165550100"), &json!(1)));
     assert!(shown["messages"][0]["html"].as_str().unwrap().contains("https://dropmate.example/t/"));
 
     // Of a real order, with its own addresses: there is no phone number.
