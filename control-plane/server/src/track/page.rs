@@ -32,7 +32,9 @@ use super::{
 };
 use crate::{
     error::{ApiError, Result},
-    form_body, ingest, pins,
+    form_body,
+    gateway::SMALL_BODY_MAX,
+    ingest, pins,
     resources::namespace_key,
     state::AppState,
 };
@@ -259,7 +261,13 @@ async fn rated(
     answer.await.unwrap_or_else(|error| refused(&error, words(None, accepted), true))
 }
 
-/// `POST /t/{token}/notifications`: the form of the page.
+/// Whether a mail program unsubscribes its user (RFC 8058), in whatever form it writes forms.
+fn is_one_click(body: &[u8]) -> bool {
+    let has = |word: &[u8]| body.windows(word.len()).any(|part| part == word);
+    body.len() <= SMALL_BODY_MAX && has(b"List-Unsubscribe") && has(b"One-Click")
+}
+
+/// `POST /t/{token}/notifications`: the form of the page, and the target of `List-Unsubscribe`.
 async fn notified(
     State(state): State<AppState>,
     address: Address,
@@ -270,9 +278,14 @@ async fn notified(
     let accepted = languages(&headers);
     let answer = async {
         let found = find(&state, network(address), &token).await?;
+        if is_one_click(&body) {
+            notify::write(&state, &found.link, false).await?;
+            return Ok(private(StatusCode::OK.into_response()));
+        }
         let form = form_body::read(&headers, &body)?;
-        let enabled = form_body::field(&form, "enabled").is_some_and(|enabled| enabled == "true");
-        notify::write(&state, &found.link, enabled).await?;
+        if let Some(enabled) = form_body::field(&form, "enabled").and_then(|enabled| enabled.parse().ok()) {
+            notify::write(&state, &found.link, enabled).await?;
+        }
         Ok(back(&token))
     };
     answer.await.unwrap_or_else(|error| refused(&error, words(None, accepted), true))

@@ -161,6 +161,6 @@ async fn who_forgot_the_password_is_mailed_one_link_and_using_it_shows_the_mailb
     }
     assert!(refused >= 5, "{refused}");
     at.identity.disable(ADA).await.unwrap();
-    at.pass(Duration::from_mins(60));
+    at.pass(Duration::from_hours(1));
     assert!(!at.identity.forgot(ADA, &letter, HOME).await.unwrap());
 }

@@ -165,9 +165,9 @@ async fn mails_about_accounts_are_queued_in_order_and_their_links_work_once() {
     let users = shop.operator.get("/v1/users").await.ok();
     let ada = users["items"].as_array().unwrap().iter().find(|user| user["email"] == ada).unwrap().clone();
     assert_eq!(ada["verified"], true);
-    let reset = link(&mails[1]).await.ok();
+    let second = link(&mails[1]).await.ok();
     let other = "seven quiet trams at dawn";
-    assert_eq!(post("/v1/auth/reset", json!({"token": token(&reset["link"]), "password": other})).await, 200);
+    assert_eq!(post("/v1/auth/reset", json!({"token": token(&second["link"]), "password": other})).await, 200);
     assert_eq!(post("/v1/auth/login", json!({"email": "ada@example.com", "password": other})).await, 200);
     let invitation = link(&mails[2]).await.ok();
     let accept = json!({"token": token(&invitation["link"]), "password": password, "name": "Vi"});

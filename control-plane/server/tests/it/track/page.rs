@@ -1,10 +1,13 @@
 //! The page: in the recipient's language, safe whatever stands in an order, and of use without a script.
 
-use std::process::Stdio;
+use std::{process::Stdio, time::Duration};
 
 use reqwest::{Response, redirect::Policy};
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::Command,
+};
 
 use crate::{
     client::{order, text},
@@ -127,6 +130,14 @@ async fn without_a_script_one_rates_and_opts_out_all_the_same() {
     let order = shop.operator.get(&at("acme", "orders/o1")).await.ok();
     assert_eq!(order["spec"]["recipient"]["notify"], false);
     assert!(page(&shop, &token).await.contains("Send me messages again"));
+    let notify = async || shop.operator.get(&at("acme", "orders/o1")).await.ok()["spec"]["recipient"]["notify"].clone();
+    send(&shop, &format!("/t/{token}/notifications"), "enabled=true").await;
+    assert_eq!(notify().await, true);
+    assert_eq!(send(&shop, &format!("/t/{token}/notifications"), "").await.status(), 303);
+    assert_eq!(notify().await, true, "a form that says nothing changes nothing");
+    // What a mail program sends for the button beside the sender's name (RFC 8058).
+    let one_click = send(&shop, &format!("/t/{token}/notifications"), "List-Unsubscribe=One-Click").await;
+    assert_eq!((one_click.status().as_u16(), notify().await), (200, false.into()), "and follows no redirect");
     let pin = shop.of_acme("manager").get("/v1/namespaces/acme/orders/o1/pin").await.ok();
     shop.tell("o1", "pickUp", "sam", &Value::Null).await.ok();
     shop.tell("o1", "deliver", "sam", &json!({"proof": [{"type": "pin", "reference": pin["pin"]}]})).await.ok();
@@ -169,12 +180,11 @@ async fn a_browser_finds_the_page_accessible_and_live() {
         .kill_on_drop(true)
         .spawn()
         .expect("node; .ci/prepare installs it");
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     let (mut say, mut hear) = (browser.stdin.take().unwrap(), BufReader::new(browser.stdout.take().unwrap()).lines());
     // The script says what it waits for; what it asks for happens here.
     let mut checked = 0;
     loop {
-        let line = tokio::time::timeout(std::time::Duration::from_secs(60), hear.next_line()).await;
+        let line = tokio::time::timeout(Duration::from_mins(1), hear.next_line()).await;
         let Some(line) = line.expect("the browser goes on").unwrap() else { break };
         println!("{line}");
         match line.as_str() {

@@ -26,9 +26,9 @@ struct Sight {
 }
 
 /// Reads what a link shows every 100 ms.
-async fn probe(shop: Arc<Shop>, token: String, step: Arc<AtomicU32>, stop: Arc<AtomicBool>) -> Vec<Sight> {
+async fn probe(shop: Arc<Shop>, token: String, step: Arc<AtomicU32>, halt: Arc<AtomicBool>) -> Vec<Sight> {
     let mut sights = Vec::new();
-    while !stop.load(Ordering::SeqCst) {
+    while !halt.load(Ordering::SeqCst) {
         let began = Instant::now();
         let before = step.load(Ordering::SeqCst);
         let seen = shop.seen(&token).await;
@@ -44,10 +44,10 @@ async fn probe(shop: Arc<Shop>, token: String, step: Arc<AtomicU32>, stop: Arc<A
 }
 
 /// Listens to what a link's stream says; each position with the step in which it came.
-async fn listen(shop: Arc<Shop>, token: String, step: Arc<AtomicU32>, stop: Arc<AtomicBool>) -> Vec<(u32, f64)> {
+async fn listen(shop: Arc<Shop>, token: String, step: Arc<AtomicU32>, halt: Arc<AtomicBool>) -> Vec<(u32, f64)> {
     let mut socket = ask_at(&shop.server, &format!("/v1/track/{token}/stream"), &[]).await.unwrap();
     let mut places = Vec::new();
-    while !stop.load(Ordering::SeqCst) {
+    while !halt.load(Ordering::SeqCst) {
         let Some(frame) = socket.within(EVERY).await else { continue };
         let data = &frame["data"];
         let place = match text(&frame["type"]) {
@@ -67,20 +67,20 @@ async fn a_probe_sees_the_driver_on_the_way_to_its_order_and_at_no_other_time() 
     for name in ["a", "b"] {
         shop.bound(name, "sam", &json!({})).await;
     }
-    let (step, stop) = (Arc::<AtomicU32>::default(), Arc::<AtomicBool>::default());
+    let (step, halt) = (Arc::<AtomicU32>::default(), Arc::<AtomicBool>::default());
     let mut probes = Vec::new();
     let mut listeners = Vec::new();
     for name in ["a", "b"] {
         let token = shop.link_token(name).await;
-        probes.push(tokio::spawn(probe(shop.clone(), token.clone(), step.clone(), stop.clone())));
-        listeners.push(tokio::spawn(listen(shop.clone(), token, step.clone(), stop.clone())));
+        probes.push(tokio::spawn(probe(shop.clone(), token.clone(), step.clone(), halt.clone())));
+        listeners.push(tokio::spawn(listen(shop.clone(), token, step.clone(), halt.clone())));
     }
     // The driver moves all the time, and where they are says in which step it was.
     let driving = {
-        let (shop, step, stop) = (shop.clone(), step.clone(), stop.clone());
+        let (shop, step, halt) = (shop.clone(), step.clone(), halt.clone());
         tokio::spawn(async move {
             let mut tick = 0;
-            while !stop.load(Ordering::SeqCst) {
+            while !halt.load(Ordering::SeqCst) {
                 let number = step.load(Ordering::SeqCst);
                 if number.is_multiple_of(2) {
                     tick += 1;
@@ -118,7 +118,7 @@ async fn a_probe_sees_the_driver_on_the_way_to_its_order_and_at_no_other_time() 
     shop.tell("b", "fail", "sam", &json!({"reason": "NobodyHome"})).await.ok();
     written().await; // 12: nobody was there
     sleep(STEP).await;
-    stop.store(true, Ordering::SeqCst);
+    halt.store(true, Ordering::SeqCst);
     driving.await.unwrap();
 
     let ways = [("a", vec![4, 6]), ("b", vec![8, 10])];
