@@ -5,10 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    DELETED, NOT_NOTIFIED, NOTIFIED, OrderEvent, UPDATED, driver, is_about_messages, not_notified, order_events,
-    webhook,
-};
+use super::{DELETED, NOT_NOTIFIED, OrderEvent, UPDATED, driver, not_notified, order_events, webhook};
 use crate::{Clock, Driver, GROUP, Order, Phase, VERSION, Webhook, driver::Availability};
 
 /// The specification of CloudEvents that the events follow.
@@ -65,7 +62,7 @@ pub struct OrderData<O> {
     /// When the goods are expected at the door (business time).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<Timestamp>,
-    /// Of `notification.failed`: why, for programs. Of `order.updated`: `CustomerNotified`, where nothing else has changed.
+    /// Of `notification.failed`: why, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Of `notification.failed`: of what nobody was told, for people.
@@ -152,7 +149,7 @@ pub fn is_told(resource: &str) -> bool {
     matches!(resource, "orders" | "drivers" | "webhooks")
 }
 
-/// All events of one revision, whole, for those who may see everything. `before` and `after` are the stored bodies;
+/// All events of one revision, whole, for those who may see everything; echoes of events are none. `before` and `after` are the stored bodies;
 /// `None`: it was not there. A deleted object's last state comes as `before`.
 pub fn of_revision(
     origin: &Origin<'_>,
@@ -173,15 +170,11 @@ pub fn of_revision(
                 (Some(_), Some(is)) => order_events(was.as_ref(), Some(is)),
             };
             let order = is.as_ref().or(was.as_ref());
-            let about_messages = was.as_ref().zip(is.as_ref()).is_some_and(|(was, is)| is_about_messages(was, is));
             let event = |(ordinal, event): (usize, OrderEvent)| {
-                let mut data = OrderData::of(&event, order, shown());
-                if about_messages && event.name == UPDATED {
-                    data.reason = Some(NOTIFIED.to_owned());
-                }
+                let data = OrderData::of(&event, order, shown());
                 origin.event(ordinal, event.name, event.at.unwrap_or(written), json!(data))
             };
-            happened.into_iter().enumerate().map(event).collect()
+            happened.into_iter().enumerate().filter(|(_, event)| !event.echo).map(event).collect()
         }
         "drivers" => {
             let (was, is) = (before.and_then(read::<Driver>), after.and_then(read::<Driver>));
