@@ -105,6 +105,10 @@ async fn retry(State(desk): State<Desk>, Path((namespace, id)): Path<(String, St
 /// Why a message is not sent again.
 fn refusal(full: &Full) -> String {
     match full.view.state.as_str() {
+        "dead" if full.view.reason == "template" => {
+            "its template failed, so that there is nothing to send; mend the template: what happens from then on is told\n"
+                .to_owned()
+        }
         "dead" => "what it said is no longer kept: it is older than 30 days\n".to_owned(),
         state => format!("it is {state}; only a message that was given up (dead) is sent again\n"),
     }

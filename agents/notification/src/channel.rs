@@ -44,6 +44,8 @@ pub struct Outgoing {
     pub namespace: String,
     /// The address: e-mail, phone number, or the name of the Webhook.
     pub to: String,
+    /// The uid of the Webhook that it is for: another of that name gets nothing. Empty: whoever has the name.
+    pub endpoint: String,
     /// The subject of an e-mail.
     pub subject: Option<String>,
     /// Plain text; empty for a webhook.

@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use dropmate_api::{
     Clock, Depot, Driver, Member, Webhook,
-    events::{NOTIFIED, UPDATED, cloud::CloudEvent},
+    events::cloud::CloudEvent,
     notification::{
         Audience, Channel as Asked,
         facts::{Facts, Told},
@@ -76,10 +76,6 @@ pub fn plan(event: &CloudEvent, scene: &Scene, clock: &Clock) -> Planned {
     let mut planned = Planned { drafts: endpoint::deliveries(&happened, scene, clock), stale: Vec::new() };
     let Some(order) = happened.order else { return planned };
     planned.stale = age::made_old(&happened);
-    if event.type_ == UPDATED && happened.data("reason") == Some(NOTIFIED) {
-        // We have noted that somebody was told: to tell them of that would go on for ever.
-        return planned;
-    }
     for rule in scene.rules.iter().filter(|rule| rules::matches(rule, &event.type_, order)) {
         for person in audience::of(rule, &happened, order, scene) {
             planned.drafts.push(draft(&happened, order, rule, person, scene, clock));

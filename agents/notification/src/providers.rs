@@ -121,7 +121,15 @@ impl Providers {
             Channel::Email => self.mail(message).await,
             Channel::Sms => self.sms(message).await,
             Channel::Http => self.request(message).await,
-            Channel::Webhook => self.webhook(&message.namespace, &message.to).await,
+            Channel::Webhook => {
+                let uid = self.named(&message.namespace, &message.to).await?.metadata.uid.clone().unwrap_or_default();
+                if !message.endpoint.is_empty() && message.endpoint != uid {
+                    return Err(NoProvider::never(
+                        "another Webhook has the name now; what was meant for the one before stays",
+                    ));
+                }
+                self.webhook(&message.namespace, &message.to).await
+            }
         }
     }
 

@@ -69,6 +69,9 @@ const TAKE_OVER_EVERY: Duration = Duration::from_secs(3);
 /// How long attempts under way may take to end on shutdown; what has not ended then is taken over and in doubt.
 const DRAIN: Duration = Duration::from_secs(6);
 
+/// And now and then in any case.
+const LOOK_FOR_LOST: Duration = Duration::from_mins(1);
+
 /// After a claim that failed: by then the database has carried it out, or never will.
 const LOST_AFTER: Duration = Duration::from_secs(5);
 
@@ -176,11 +179,13 @@ impl Pipeline {
     /// Begins what is due and has room; says how long nothing else will be.
     async fn send_due(&self, under: &mut Under, desk: &Desk, ledger: &Ledger) -> Result<Duration, sqlx::Error> {
         let most = if self.store.is_shared() { LOOK_SHARED } else { LOOK_ALONE };
-        if under.lost_at.is_some_and(|at| at <= Instant::now()) {
+        if *under.lost_at.get_or_insert_with(|| Instant::now() + LOOK_FOR_LOST) <= Instant::now() {
             let under_way: Vec<i64> = under.tasks.values().map(|(_, seq)| *seq).collect();
             let lost = self.store.put_back(&self.me, &under_way, self.clock.system_now()).await?;
             under.lost_at = None;
-            tracing::info!(lost, "looked for claims whose answers were lost");
+            if lost > 0 {
+                tracing::warn!(lost, "put back claims whose answers were lost");
+            }
         }
         let queues = self.store.queues().await?;
         let now = self.clock.system_now();
@@ -246,6 +251,7 @@ impl Under {
         if self.breakers.len() >= REMEMBERED {
             self.breakers.retain(|_, breaker| *breaker != Breaker::default());
         }
+        let is_theirs = is_business(&queue);
         let breaker = self.breakers.entry(queue).or_default();
         match health {
             Health::Answered => breaker.answered(),
@@ -256,7 +262,8 @@ impl Under {
             }
             Health::Unknown => {}
         }
-        if let Some(wait) = pause {
+        // What one business has to set right holds up nobody else's messages.
+        if let Some(wait) = pause.filter(|_| is_theirs) {
             breaker.pause(now, wait);
         }
     }
@@ -309,12 +316,15 @@ fn is_business(queue: &str) -> bool {
 
 /// Says that this process lives, and takes over what the dead have left.
 async fn beat(store: Store, clock: Clock, me: String, planned: Arc<Notify>, metrics: Metrics, stop: CancellationToken) {
-    let mut take_over_at = Instant::now();
+    // After an outage of the database all seem dead: they get the time to say that they are not.
+    let patience = if store.is_shared() { ALIVE_FOR.unsigned_abs() } else { Duration::ZERO };
+    let mut take_over_at = Instant::now() + patience;
     loop {
         let now = clock.system_now();
         let until = now.checked_add(ALIVE_FOR).unwrap_or(now);
         if let Err(error) = store.beat(&me, until).await {
             tracing::warn!(error = %error, "this sender could not say that it lives");
+            take_over_at = Instant::now() + patience;
         } else if Instant::now() >= take_over_at {
             take_over_at = Instant::now() + TAKE_OVER_EVERY;
             match store.take_over(now).await {

@@ -94,7 +94,8 @@ pub fn notified(outcomes: &[Outcome]) -> Option<Notified> {
         (!failed.is_empty()).then(|| Notified {
             status: ConditionStatus::False,
             reason: "Failed".to_owned(),
-            message: format!("{event} {}", failed.join(", ")),
+            // Of each event anew: `notification.failed` follows from the change.
+            message: format!("{event} {} ({})", failed.join(", "), of_event[0].event_id),
         })
     })
 }
@@ -424,7 +425,7 @@ mod tests {
         assert_eq!(notified(&open), None);
         let failed = notified(&[open[1].clone(), outcome(9, "order.delivered", "email", "dead", "exhausted")]).unwrap();
         assert_eq!((failed.status, failed.reason.as_str()), (ConditionStatus::False, "Failed"));
-        assert_eq!(failed.message, "order.delivered by email: exhausted, by sms: refused");
+        assert_eq!(failed.message, "order.delivered by email: exhausted, by sms: refused (evt_e_9_0)");
     }
 
     #[test]

@@ -100,9 +100,10 @@ fn places(rows: usize, columns: usize) -> String {
     rows.join(", ")
 }
 
-/// At most so many bytes, at a character's end: answers of providers are kept short.
-fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+/// At most so many bytes, at a character's end, in one line: answers of providers are anybody's words.
+fn cut(text: &str, bytes: usize) -> String {
+    let line = |letter: char| if letter.is_control() { ' ' } else { letter };
+    text[..text.floor_char_boundary(bytes)].chars().map(line).collect()
 }
 
 #[cfg(test)]

@@ -15,13 +15,26 @@ use crate::{
 /// Longer than the schedule of attempts: how long an endpoint is tried is the schedule's to say.
 const LIFE: Duration = Duration::from_hours(10 * 24);
 
+/// Webhooks of a namespace that are told, the first by name: one revision has to be planned in one transaction, and nobody
+/// may hold up the others by thousands of them.
+const ENDPOINTS_MAX: usize = 100;
+
 /// The queue of a Webhook's messages.
 pub fn replayable(webhook: &Webhook) -> String {
     format!("webhook/{}", webhook.uid().unwrap_or_default())
 }
 
 pub(super) fn deliveries(happened: &Happened<'_>, scene: &Scene, clock: &Clock) -> Vec<Draft> {
-    let wanted = scene.webhooks.iter().filter(|webhook| webhooks::wanted(webhook, &happened.event.type_));
+    if scene.webhooks.len() > ENDPOINTS_MAX {
+        tracing::warn!(
+            namespace = happened.namespace,
+            webhooks = scene.webhooks.len(),
+            most = ENDPOINTS_MAX,
+            "a namespace has too many webhooks; only the first by name are told of anything"
+        );
+    }
+    let considered = scene.webhooks.iter().take(ENDPOINTS_MAX);
+    let wanted = considered.filter(|webhook| webhooks::wanted(webhook, &happened.event.type_));
     wanted.map(|webhook| delivery(happened, webhook, clock)).collect()
 }
 

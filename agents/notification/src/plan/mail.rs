@@ -9,6 +9,9 @@ use crate::{
     draft::{Birth, Content, Draft},
 };
 
+/// The queue of these mails.
+const ACCOUNTS: &str = "accounts";
+
 /// A mail that the control plane asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -75,7 +78,8 @@ pub fn plan(mail: &Mail, clock: &Clock) -> Draft {
         to: mail.email.clone(),
         locale: locale.to_owned(),
         http: String::new(),
-        queue: Channel::Email.name().to_owned(),
+        // No business's thousand messages stand before somebody's way back into an account.
+        queue: ACCOUNTS.to_owned(),
         lane: key.clone(),
         class: String::new(),
         content,

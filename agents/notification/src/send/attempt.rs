@@ -114,7 +114,10 @@ impl Desk {
     async fn reveal(&self, message: &Claimed) -> Result<Revealed, Unrevealed> {
         let (link, pin) = (message.wants_link != 0, message.wants_pin != 0);
         let ask = match message.mail.as_str() {
-            "" if !link && !pin => return Ok(Revealed::default()),
+            "" if message.order_uid.is_empty() || message.channel == Channel::Webhook.name() => {
+                return Ok(Revealed::default());
+            }
+            // Also where neither goes in: of an order that is gone, or is another's of its name, nothing is told.
             "" => Ask::Order {
                 namespace: message.namespace.clone(),
                 order: message.order_name.clone(),
@@ -159,6 +162,7 @@ fn outgoing(message: &Claimed, revealed: &Revealed) -> Outgoing {
         id: message.id.clone(),
         namespace: message.namespace.clone(),
         to: message.recipient.clone(),
+        endpoint: message.queue.strip_prefix("webhook/").unwrap_or_default().to_owned(),
         subject: filled(&message.subject),
         text: fill(&message.text),
         html: filled(&message.html),

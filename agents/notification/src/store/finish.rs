@@ -98,7 +98,7 @@ impl Store {
                     End::Suppressed { reason, answer } => ("suppressed", *reason, "", answer, 0, at),
                     End::Deferred { answer, until } => ("planned", "", "", answer, until.as_microsecond(), 0),
                 };
-                let answer = cut(answer, ANSWER_MAX);
+                let (answer, provider_id) = (cut(answer, ANSWER_MAX), cut(provider_id, ANSWER_MAX));
                 let moved = sqlx::query(
                     "UPDATE messages SET state = $1, reason = $2, provider = CASE WHEN $3 = '' THEN provider ELSE $3 END, \
                      provider_id = CASE WHEN $4 = '' THEN provider_id ELSE $4 END, answer = $5, \
@@ -109,8 +109,8 @@ impl Store {
                 .bind(state)
                 .bind(reason)
                 .bind(&one.provider)
-                .bind(provider_id)
-                .bind(answer)
+                .bind(&provider_id)
+                .bind(&answer)
                 .bind(due_at)
                 .bind(finished_at)
                 .bind(one.seq)
@@ -146,7 +146,7 @@ impl Store {
                     .bind(&one.provider)
                     .bind(at)
                     .bind(outcome)
-                    .bind(answer)
+                    .bind(&answer)
                     .bind(i64::from(one.endpoint))
                     .bind(one.seq)
                     .bind(one.number)

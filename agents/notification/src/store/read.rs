@@ -81,26 +81,35 @@ pub struct View {
 }
 
 /// A message with what it says and what was tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Full {
     /// What is known of it.
-    #[serde(flatten)]
     pub view: View,
     /// Its subject, with marks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Its text, with marks; empty once it was cut.
     pub text: String,
     /// Its HTML, with marks.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub html: Option<String>,
     /// The body of its request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
     /// Every attempt.
-    #[serde(rename = "attempts")]
     pub tried: Vec<Attempted>,
+}
+
+impl Serialize for Full {
+    /// The view with the words, and instead of the number of attempts all of them.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = serde_json::to_value(&self.view).map_err(serde::ser::Error::custom)?;
+        for (name, words) in [("subject", &self.subject), ("html", &self.html), ("payload", &self.payload)] {
+            if let Some(words) = words {
+                shown[name] = words.as_str().into();
+            }
+        }
+        shown["text"] = self.text.as_str().into();
+        shown["attempts"] = serde_json::to_value(&self.tried).map_err(serde::ser::Error::custom)?;
+        shown.serialize(serializer)
+    }
 }
 
 /// An attempt.

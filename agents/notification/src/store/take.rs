@@ -1,6 +1,7 @@
 //! Intent before sending: what was planned from a piece of a feed is written in one transaction with how far it goes.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
@@ -10,10 +11,13 @@ use jiff::Timestamp;
 use sqlx::AssertSqlSafe;
 
 use super::{Store, list, places};
-use crate::draft::{Birth, Draft};
+use crate::draft::{Birth, Draft, id};
 
 /// Rows in one statement: with [`COLUMNS`] values each far below what the databases take.
 const ROWS_AT_ONCE: usize = 200;
+
+/// The longest name that is kept as it is.
+const NAME_MAX: usize = 400;
 
 /// Values of a message when it is planned.
 const COLUMNS: usize = 36;
@@ -89,9 +93,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Taken, sqlx::Error> {
         let now = now.as_microsecond();
-        let keys: BTreeSet<&str> =
-            drafts.iter().flat_map(|draft| draft.quotas.iter().map(|quota| quota.key.as_str())).collect();
-        let keys: Vec<&str> = keys.into_iter().collect();
+        let keys: BTreeSet<Cow<'_, str>> =
+            drafts.iter().flat_map(|draft| draft.quotas.iter().map(|quota| short(&quota.key))).collect();
+        let keys: Vec<Cow<'_, str>> = keys.into_iter().collect();
+        let made_old: BTreeSet<&str> = stale.iter().map(|stale| stale.uid.as_str()).collect();
         writing!(self.db(), connection => {
             let moved = sqlx::query("UPDATE progress SET epoch = $1, position = $2 WHERE feed = $3 AND epoch = $4 AND position = $5")
                 .bind(&to.epoch)
@@ -118,12 +123,24 @@ impl Store {
                 }
                 statement.execute(&mut *connection).await?;
             }
+            // What is old by now ends at once, whatever it waited for, and lets go what waits behind it.
+            for uid in &made_old {
+                sqlx::query(
+                    "UPDATE messages SET due_at = $1 WHERE order_uid = $2 AND state = 'planned' AND due_at > $1 AND EXISTS ( \
+                     SELECT 1 FROM staleness s WHERE s.order_uid = messages.order_uid AND s.class = messages.class \
+                     AND s.revision > messages.revision)",
+                )
+                .bind(now)
+                .bind(*uid)
+                .execute(&mut *connection)
+                .await?;
+            }
             let mut next_at: BTreeMap<String, i64> = BTreeMap::new();
             for keys in keys.chunks(ROWS_AT_ONCE) {
                 let select = format!("SELECT key, next_at FROM quotas WHERE key IN ({})", list(1, keys.len()));
                 let mut statement = sqlx::query_as(AssertSqlSafe(select)).persistent(false);
                 for key in keys {
-                    statement = statement.bind(*key);
+                    statement = statement.bind(key.as_ref());
                 }
                 let held: Vec<(String, i64)> = statement.fetch_all(&mut *connection).await?;
                 next_at.extend(held);
@@ -149,7 +166,7 @@ impl Store {
                     let over = draft.birth != Birth::Planned;
                     statement = statement
                         .bind(draft.id())
-                        .bind(&draft.key)
+                        .bind(text(&draft.key))
                         .bind(&draft.namespace)
                         .bind(&draft.order)
                         .bind(&draft.uid)
@@ -160,16 +177,16 @@ impl Store {
                         .bind(&draft.policy)
                         .bind(draft.audience)
                         .bind(draft.channel.name())
-                        .bind(&draft.to)
+                        .bind(text(&draft.to))
                         .bind(&draft.locale)
                         .bind(&draft.http)
                         .bind(&draft.queue)
-                        .bind(&draft.lane)
+                        .bind(short(&draft.lane))
                         .bind(&draft.class)
-                        .bind(&draft.content.subject)
-                        .bind(&draft.content.text)
-                        .bind(&draft.content.html)
-                        .bind(&draft.content.payload)
+                        .bind(draft.content.subject.as_deref().map(text))
+                        .bind(text(&draft.content.text))
+                        .bind(draft.content.html.as_deref().map(text))
+                        .bind(draft.content.payload.as_deref().map(text))
                         .bind(&draft.mail)
                         .bind(i64::from(draft.content.wants_link))
                         .bind(i64::from(draft.content.wants_pin))
@@ -180,7 +197,7 @@ impl Store {
                         .bind(times.expires_at)
                         .bind(now)
                         .bind(if over { now } else { 0 })
-                        .bind(answer)
+                        .bind(text(answer))
                         .bind(i64::from(over))
                         .bind("")
                         .bind("");
@@ -218,8 +235,9 @@ fn admitted<'a>(drafts: &'a [Draft], now: i64, next_at: &mut BTreeMap<String, i6
         let mut at = draft.not_before.as_microsecond().max(now);
         if draft.birth == Birth::Planned {
             for quota in &draft.quotas {
-                let (admitted, remembered) = quota.admit(next_at.get(&quota.key).copied(), at);
-                next_at.insert(quota.key.clone(), remembered);
+                let key = short(&quota.key).into_owned();
+                let (admitted, remembered) = quota.admit(next_at.get(&key).copied(), at);
+                next_at.insert(key, remembered);
                 at = admitted;
             }
         }
@@ -230,6 +248,17 @@ fn admitted<'a>(drafts: &'a [Draft], now: i64, next_at: &mut BTreeMap<String, i6
 
 pub(super) fn after(at: i64, wait: Duration) -> i64 {
     at.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Text as both databases take it: PostgreSQL knows no NUL.
+fn text(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "").into() } else { text.into() }
+}
+
+/// A name that stands in an index, which takes no more than some kilobytes: a long one is known by its digest.
+fn short(name: &str) -> Cow<'_, str> {
+    let name = text(name);
+    if name.len() <= NAME_MAX { name } else { id(&name).into() }
 }
 
 /// Places for so many messages; what every new one starts with stands as it is.

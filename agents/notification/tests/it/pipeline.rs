@@ -60,7 +60,7 @@ impl Service {
             seen: Arc::default(),
             at_once: Arc::default(),
             routed: Arc::new(Mutex::new(Ok(()))),
-            revealed: Arc::new(Mutex::new(Err(Unrevealed::Gone))),
+            revealed: Arc::new(Mutex::new(Ok(Revealed::default()))),
         }
     }
 

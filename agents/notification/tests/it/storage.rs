@@ -187,6 +187,53 @@ async fn what_is_old_superseded_unwanted_or_expired_is_not_sent() {
 }
 
 #[tokio::test]
+async fn what_is_old_ends_at_once_and_holds_nobody_up() {
+    for Kept { store, folder: _folder, database: _database } in both().await {
+        plan(&store, &[draft(1, "order.arriving")], &[]).await;
+        let first = claim(&store, "a", at(1)).await;
+        store.finish("a", &[ended(&first[0], at(2), again(at(3600)))]).await.unwrap();
+        let stale =
+            Stale { uid: "uid-1".to_owned(), class: "order.arriving", revision: 2, by: "order.delivered".to_owned() };
+        plan(&store, &[draft(2, "order.delivered")], &[stale]).await;
+        assert!(claim(&store, "a", at(3)).await.is_empty(), "the old one ends first");
+        assert_eq!(events(&claim(&store, "a", at(3)).await), ["order.delivered"], "and not in an hour");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn hostile_names_and_words_are_kept_and_hold_nobody_up() {
+    for Kept { store, folder: _folder, database: _database } in both().await {
+        let to = format!("a\0{}@example.org", "x".repeat(6_000));
+        let hostile = Draft {
+            key: format!("k/{to}"),
+            lane: format!("uid-1/email/{to}"),
+            quotas: vec![Quota { key: format!("recipient/{to}"), burst: 1, every: Duration::from_secs(1) }],
+            content: dropmate_notification::draft::Content {
+                subject: Some("a\0b".to_owned()),
+                text: "c\0d".to_owned(),
+                html: Some("e\0f".to_owned()),
+                payload: Some("g\0h".to_owned()),
+                ..Default::default()
+            },
+            to,
+            ..draft(1, "order.ready")
+        };
+        plan(&store, &[hostile, draft(2, "order.delivered")], &[]).await;
+        let claimed = claim(&store, "a", at(1)).await;
+        assert_eq!(events(&claimed), ["order.ready", "order.delivered"]);
+        assert_eq!((claimed[0].subject.as_deref(), claimed[0].text.as_str()), (Some("ab"), "cd"));
+        let end = End::Sent { provider_id: "SM\0\n1".to_owned(), answer: "250\0\r\nok".to_owned() };
+        store.finish("a", &[ended(&claimed[0], at(2), end)]).await.unwrap();
+        let full = store.message("acme", &claimed[0].id).await.unwrap().unwrap();
+        assert_eq!((full.view.provider_id.as_str(), full.view.answer.as_str()), ("SM  1", "250   ok"));
+        let shown = serde_json::to_string(&full).unwrap();
+        assert_eq!(shown.matches("\"attempts\"").count(), 1, "once, as the list: {shown}");
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn limits_delay_and_drop_nothing() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         let quota = Quota { key: "recipient/acme/email/ada".to_owned(), burst: 2, every: Duration::from_secs(120) };
