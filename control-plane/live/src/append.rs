@@ -52,16 +52,18 @@ pub enum Appended {
 impl Live {
     /// Appends entries, in order, to a stream of that name, of which about the newest `keep` are kept. `after` is the entry
     /// that the caller appended last, if any. However often it is done and by how many processes, an entry is there once,
-    /// and none is missing between two others. Small pieces: all of it has to get there within half a second.
+    /// and none is missing between two others. Small pieces: all of it has to get there within half a second. `epoch` is the
+    /// history that the numbers are of: a stream of another one is begun anew.
     pub async fn append(
         &self,
         stream: &'static str,
+        epoch: &str,
         after: Option<EntryId>,
         entries: &[Entry],
         keep: usize,
     ) -> Appended {
         match &self.inner.share {
-            Some(share) => share.append(stream, after, entries, keep).await,
+            Some(share) => share.append((stream, epoch), after, entries, keep).await,
             None => Appended::Unshared,
         }
     }

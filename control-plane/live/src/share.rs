@@ -150,7 +150,7 @@ impl Share {
 
     pub(crate) async fn append(
         &self,
-        stream: &str,
+        stream: (&str, &str),
         after: Option<EntryId>,
         entries: &[Entry],
         keep: usize,

@@ -62,10 +62,14 @@ local function less(a, b)
   if #an ~= #bn then return #an < #bn end
   return an < bn
 end
+if redis.call('GET', KEYS[2]) ~= ARGV[3] then
+  redis.call('DEL', KEYS[1])
+  redis.call('SET', KEYS[2], ARGV[3])
+end
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 last = last and last[1] or ''
 if ARGV[1] ~= '' and less(last, ARGV[1]) then return {'behind', last} end
-local added, i = 0, 3
+local added, i = 0, 4
 while i <= #ARGV do
   local id, words = ARGV[i], tonumber(ARGV[i + 1])
   if less(last, id) then
@@ -181,13 +185,14 @@ pub(super) fn tell(pipeline: &mut Pipeline, link: &Link, from: Uuid, hints: &[Hi
 pub(super) fn append(
     pipeline: &mut Pipeline,
     link: &Link,
-    stream: &str,
+    (stream, epoch): (&str, &str),
     after: Option<EntryId>,
     entries: &[Entry],
     keep: usize,
 ) {
-    let script = pipeline.cmd("EVAL").arg(APPEND).arg(1).arg(link.key(stream));
-    script.arg(after.map(EntryId::text).unwrap_or_default()).arg(keep);
+    let script =
+        pipeline.cmd("EVAL").arg(APPEND).arg(2).arg(link.key(stream)).arg(link.key(&format!("{stream}:epoch")));
+    script.arg(after.map(EntryId::text).unwrap_or_default()).arg(keep).arg(epoch);
     for entry in entries {
         script.arg(entry.id.text()).arg(entry.fields.len() * 2);
         for (name, value) in &entry.fields {

@@ -28,6 +28,8 @@ use crate::{error::Result, state::AppState};
 const STREAM: &str = "events";
 /// Events that the stream keeps, more or less: an hour of a large business, some 300 MB at most.
 const STREAM_KEPT: usize = 100_000;
+/// How long history waits for a Redis that is away: what it has missed by then, nobody waits for.
+const AWAY_MAX: Duration = Duration::from_hours(1);
 /// How far back an emptied stream is filled again.
 const REFILL: SignedDuration = SignedDuration::from_mins(10);
 /// Entries and bytes appended at once: Redis runs nothing else meanwhile, and all of it has to get there in half a second.
@@ -81,6 +83,7 @@ async fn publish(state: &AppState, mut term: Term, heard: &Heard, metrics: &Metr
         appended: read.min(lately),
         last: None,
         redis_again_at: Instant::now(),
+        away_since: None,
     };
     let mut revisions = state.store.revisions();
     let mut renew_at = Instant::now() + lease::RENEW_EVERY;
@@ -148,12 +151,16 @@ struct Publisher<'a> {
     last: Option<EntryId>,
     /// Redis is not asked before then.
     redis_again_at: Instant,
+    /// Since when it has not answered.
+    away_since: Option<Instant>,
 }
 
 impl Publisher<'_> {
-    /// How far events have been published, wherever they go.
+    /// How far events have been published, wherever they go. Redis holds hints: history waits for it for a while, not until
+    /// the disk is full.
     fn read(&self) -> Revision {
-        if self.state.live.is_shared() { self.appended.min(self.told) } else { self.told }
+        let given_up = self.away_since.is_some_and(|since| since.elapsed() > AWAY_MAX);
+        if self.state.live.is_shared() && !given_up { self.appended.min(self.told) } else { self.told }
     }
 
     /// When Redis is to be tried again, if it is behind.
@@ -202,8 +209,9 @@ impl Publisher<'_> {
     async fn append(&mut self, page: &Page) {
         let entries: Vec<Entry> = page.events.iter().filter_map(entry).collect();
         for piece in pieces(&entries) {
-            match self.state.live.append(STREAM, self.last, piece, STREAM_KEPT).await {
+            match self.state.live.append(STREAM, &self.epoch, self.last, piece, STREAM_KEPT).await {
                 Appended::All { added } => {
+                    self.away_since = None;
                     self.metrics.published("stream", added);
                     // The stream may be further on than we are, by the work of another.
                     self.last = piece.last().map(|entry| entry.id).max(self.last);
@@ -211,6 +219,7 @@ impl Publisher<'_> {
                 Appended::Behind(end) => return self.fill_again(end).await,
                 Appended::Away | Appended::Unshared => {
                     self.redis_again_at = Instant::now() + AGAIN_AFTER;
+                    self.away_since.get_or_insert_with(Instant::now);
                     return;
                 }
             }
@@ -221,7 +230,8 @@ impl Publisher<'_> {
     /// Looks whether the stream still has what was appended.
     async fn look_after(&mut self) {
         if self.last.is_some()
-            && let Appended::Behind(end) = self.state.live.append(STREAM, self.last, &[], STREAM_KEPT).await
+            && let Appended::Behind(end) =
+                self.state.live.append(STREAM, &self.epoch, self.last, &[], STREAM_KEPT).await
         {
             self.fill_again(end).await;
         }
