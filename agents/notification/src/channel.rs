@@ -81,6 +81,11 @@ pub enum Outcome {
         /// `Retry-After`.
         after: Option<Duration>,
     },
+    /// The provider works, and cannot reach the recipient at the moment (a full mailbox, a greylist): try again.
+    Unreachable {
+        /// What it said.
+        answer: String,
+    },
     /// It may have taken it: the connection was lost after everything was sent. To be sent again with the same id.
     InDoubt {
         /// What is known.

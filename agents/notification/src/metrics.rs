@@ -129,7 +129,7 @@ impl Metrics {
     pub(crate) fn attempted(&self, channel: Channel, outcome: &Outcome, took: Duration) {
         let outcome = match outcome {
             Outcome::Sent { .. } => "sent",
-            Outcome::Again { .. } => "again",
+            Outcome::Again { .. } | Outcome::Unreachable { .. } => "again",
             Outcome::InDoubt { .. } => "in_doubt",
             Outcome::Refused { .. } => "refused",
             Outcome::Gone { .. } => "gone",

@@ -121,6 +121,9 @@ pub(super) fn mailbox(text: &str) -> Result<Mailbox, &'static str> {
     text.parse().map_err(|_| FORM)
 }
 
+/// It closes the connection, whatever it was asked.
+const CLOSING: &str = "421";
+
 /// A mail server, in somebody's name.
 pub(super) struct Smtp {
     name: String,
@@ -138,6 +141,8 @@ enum Failed {
     Stale(String),
     /// It said so, and may say otherwise later.
     Temporary(String),
+    /// It works, and does not take mail for that mailbox at the moment.
+    Mailbox(String),
     /// It said so for good.
     Permanent(String),
     /// Everything was sent, and no answer came.
@@ -172,7 +177,7 @@ impl Smtp {
     async fn give_back(&self, mut open: pool::Open, answer: &Result<String, Failed>) {
         match answer {
             Ok(_) => self.pool.give_back(open),
-            Err(Failed::Temporary(_) | Failed::Permanent(_)) => {
+            Err(Failed::Temporary(_) | Failed::Mailbox(_) | Failed::Permanent(_)) => {
                 let reset = timeout(RESET_WITHIN, open.connection.command(Rset)).await;
                 if matches!(reset, Ok(Ok(_))) {
                     self.pool.give_back(open);
@@ -200,6 +205,7 @@ impl Provider for Smtp {
             Err(Failed::Unusable(answer) | Failed::Stale(answer) | Failed::Temporary(answer)) => {
                 Outcome::Again { answer: told(answer), after: None }
             }
+            Err(Failed::Mailbox(answer)) => Outcome::Unreachable { answer: told(answer) },
             Err(Failed::Permanent(answer)) => Outcome::Refused { answer: told(answer), opted_out: false },
             Err(Failed::InDoubt(answer)) => Outcome::InDoubt { answer: told(answer) },
         }
@@ -224,24 +230,19 @@ async fn talk(connection: &mut AsyncSmtpConnection, mail: &lettre::Message, cont
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
-    let mut begun = false;
+    let mut step = Step::Sender;
     let introduced = timeout(ENVELOPE_WITHIN, async {
         connection.command(Mail::new(envelope.from().cloned(), parameters)).await?;
-        begun = true;
+        step = Step::Recipient;
         for to in envelope.to() {
             connection.command(Rcpt::new(to.clone(), Vec::new())).await?;
         }
+        step = Step::Content;
         connection.command(Data).await
     });
     match introduced.await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => {
-            return Err(match answered(&error) {
-                Some(failed) => failed,
-                None if begun => Failed::Unusable(last(&error)),
-                None => Failed::Stale(last(&error)),
-            });
-        }
+        Ok(Err(error)) => return Err(refused(&error, step)),
         Err(_) => return Err(Failed::Unusable("no answer in time".to_owned())),
     }
     match timeout(CONTENT_WITHIN, connection.message(content)).await {
@@ -256,11 +257,33 @@ async fn talk(connection: &mut AsyncSmtpConnection, mail: &lettre::Message, cont
     }
 }
 
+/// How far a mail had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Sender,
+    Recipient,
+    Content,
+}
+
+/// What a no before the content means.
+fn refused(error: &lettre::transport::smtp::Error, step: Step) -> Failed {
+    let closing = error.status().is_some_and(|code| code.to_string() == CLOSING);
+    match (answered(error), step) {
+        (None, Step::Sender) => Failed::Stale(last(error)),
+        (Some(_), Step::Sender) if closing => Failed::Stale(last(error)),
+        (Some(Failed::Temporary(answer)), _) if closing => Failed::Unusable(answer),
+        // Before anybody was named it is not about them: a login or a sender that is not as the server wants it.
+        (Some(Failed::Permanent(answer)), Step::Sender) => Failed::Unusable(answer),
+        (Some(Failed::Temporary(answer)), Step::Recipient) => Failed::Mailbox(answer),
+        (Some(failed), _) => failed,
+        (None, _) => Failed::Unusable(last(error)),
+    }
+}
+
 /// What the server said, if it said no.
 fn answered(error: &lettre::transport::smtp::Error) -> Option<Failed> {
     let code = error.status()?;
     let answer = format!("{code} {}", last(error));
-    // 421: it closes the connection, whatever it was asked.
     match code.severity {
         Severity::PermanentNegativeCompletion => Some(Failed::Permanent(answer)),
         _ => Some(Failed::Temporary(answer)),

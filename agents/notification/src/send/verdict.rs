@@ -51,6 +51,7 @@ pub fn verdict(message: &Claimed, channel: Channel, outcome: Outcome, now: Times
             (End::Sent { provider_id: provider_id.unwrap_or_default(), answer }, Health::Answered)
         }
         Outcome::Again { answer, after } => (again(message, channel, "again", answer, after, now), Health::Failed),
+        Outcome::Unreachable { answer } => (again(message, channel, "again", answer, None, now), Health::Answered),
         Outcome::InDoubt { answer } => (again(message, channel, "in_doubt", answer, None, now), Health::Failed),
         Outcome::Refused { answer, opted_out } => {
             let whom = || (message.namespace.clone(), message.channel.clone(), message.recipient.clone());

@@ -116,7 +116,7 @@ async fn test(State(desk): State<Desk>, Path((namespace, name)): Path<(String, S
     let begun = Instant::now();
     let (outcome, answer) = match provider.send(&message).await {
         Outcome::Sent { answer, .. } => ("sent", answer),
-        Outcome::Again { answer, .. } => ("again", answer),
+        Outcome::Again { answer, .. } | Outcome::Unreachable { answer } => ("again", answer),
         Outcome::InDoubt { answer } => ("in_doubt", answer),
         Outcome::Refused { answer, .. } => ("refused", answer),
         Outcome::Gone { answer } => ("gone", answer),

@@ -72,7 +72,9 @@ pub fn judge(
             disable(&mut status, "Gone", "the endpoint answered 410: it wants nothing more", now);
         }
     }
-    if status.failing_since.is_some_and(|since| now.duration_since(since) >= DISABLED_AFTER) {
+    // Between two attempts nobody knows: silence is no failure.
+    let failing = status.failing_since.zip(status.last_attempt_at);
+    if failing.is_some_and(|(since, last)| last.duration_since(since) >= DISABLED_AFTER) {
         disable(&mut status, "Failing", "the endpoint has taken nothing for five days", now);
     }
     if status.disabled_at.is_none() && !status.conditions.iter().any(|condition| condition.type_ == DISABLED) {
@@ -134,11 +136,13 @@ mod tests {
         assert_eq!(told(&failing), (false, 1, Some(at(0))));
         let still = judge(&failing, Some(1), &[seen(119, Observed::Failed)], at(119));
         assert_eq!(told(&still), (false, 2, Some(at(0))));
-        let disabled = judge(&still, Some(1), &[], at(120));
+        assert_eq!(told(&judge(&still, Some(1), &[], at(500))), told(&still), "silence is no failure");
+        let disabled = judge(&still, Some(1), &[seen(120, Observed::Failed)], at(120));
         assert!(disabled.disabled_at == Some(at(120)) && disabled.conditions.len() == 1);
         let condition = &disabled.conditions[0];
         assert_eq!((condition.status, condition.reason.as_str()), (ConditionStatus::True, "Failing"));
         assert_eq!(judge(&disabled, Some(1), &[], at(500)), disabled, "once");
+        assert_eq!(disabled.failures, 3);
         let taken = judge(&still, Some(1), &[seen(119, Observed::Taken)], at(500));
         assert_eq!(told(&taken), (false, 0, None));
     }
