@@ -57,6 +57,8 @@ pub struct Revealed {
     pub link: Option<String>,
     /// The PIN.
     pub pin: Option<String>,
+    /// The recipient has said by now that they want no messages.
+    pub unwanted: bool,
 }
 
 /// Why nothing was told.

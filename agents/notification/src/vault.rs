@@ -23,6 +23,7 @@ struct Told {
     tracking_url: Option<String>,
     link: Option<String>,
     pin: Option<String>,
+    notify: Option<bool>,
 }
 
 impl ControlPlane {
@@ -46,7 +47,7 @@ impl Vault for ControlPlane {
         if answer.status == StatusCode::NOT_FOUND {
             return Err(Unrevealed::Gone);
         }
-        let Told { tracking_url, link, pin } = answer.read().map_err(later)?;
-        Ok(Revealed { link: tracking_url.or(link), pin })
+        let Told { tracking_url, link, pin, notify } = answer.read().map_err(later)?;
+        Ok(Revealed { link: tracking_url.or(link), pin, unwanted: notify == Some(false) })
     }
 }

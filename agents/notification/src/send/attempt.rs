@@ -28,6 +28,9 @@ const UNKNOWN_AGAIN: Duration = Duration::from_secs(30);
 /// Between claim and provider at most: later another sender may think that we are dead.
 const START_WITHIN: Duration = Duration::from_secs(12);
 
+/// The audience whose own word counts.
+const RECIPIENT: &str = "recipient";
+
 /// What an attempt needs.
 #[derive(Clone)]
 pub(super) struct Desk {
@@ -82,6 +85,10 @@ impl Desk {
                 return self.made(message, "", End::Deferred { answer: why, until }, Health::Unknown, None);
             }
         };
+        if revealed.unwanted && message.audience == RECIPIENT {
+            let answer = "the recipient wants no messages".to_owned();
+            return self.made(message, "", End::Suppressed { reason: "optedOut", answer }, Health::Unknown, None);
+        }
         let outgoing = outgoing(message, &revealed);
         let provider = match self.route.provider(channel, &outgoing).await {
             Ok(provider) => provider,

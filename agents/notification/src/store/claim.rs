@@ -43,6 +43,8 @@ pub struct Claimed {
     pub rule: String,
     /// The policy that the rule stands in.
     pub policy: String,
+    /// Who is told.
+    pub audience: String,
     /// How it goes out.
     pub channel: String,
     /// The address.
@@ -135,7 +137,7 @@ impl Store {
         let now = now.as_microsecond();
         let lock = if matches!(self.db(), Db::Postgres(_)) { "FOR UPDATE OF m SKIP LOCKED" } else { "" };
         let select = format!(
-            "SELECT m.seq, m.id, m.namespace, m.order_name, m.order_uid, m.event, m.rule, m.policy, m.channel, m.recipient, \
+            "SELECT m.seq, m.id, m.namespace, m.order_name, m.order_uid, m.event, m.rule, m.policy, m.audience, m.channel, m.recipient, \
              m.locale, m.http, m.queue, m.lane, m.subject, m.text, m.html, m.payload, m.mail, m.wants_link, m.wants_pin, \
              m.attempts + 1 AS attempts, m.stage + 1 AS stage, m.not_before, m.expires_at, m.created_at, \
              s.by_event AS stale_by, o.since AS opted_out \

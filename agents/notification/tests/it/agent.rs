@@ -19,7 +19,7 @@ use super::{
 fn vault() -> Arc<dyn Vault> {
     let service = Service::new(|_, _| (Duration::ZERO, taken()));
     let link = Some("https://shop.example/t/geheim".to_owned());
-    *service.revealed.lock().unwrap() = Ok(Revealed { link, pin: Some("123456".to_owned()) });
+    *service.revealed.lock().unwrap() = Ok(Revealed { link, pin: Some("123456".to_owned()), unwanted: false });
     Arc::new(service)
 }
 

@@ -331,7 +331,7 @@ async fn links_come_in_at_the_last_moment_and_lie_in_no_row() {
     let kept = sqlite().await;
     let service = Service::new(|_, _| (Duration::ZERO, taken()));
     let link = "https://shop.example/t/geheim";
-    *service.revealed.lock().unwrap() = Ok(Revealed { link: Some(link.to_owned()), pin: None });
+    *service.revealed.lock().unwrap() = Ok(Revealed { link: Some(link.to_owned()), ..Revealed::default() });
     let sender = Sender::start(kept.store.clone(), clock(), "one", &service);
     let wants = |revision: i64| Draft {
         content: Content { text: format!("See {MARK_LINK}"), wants_link: true, ..Content::default() },
@@ -354,6 +354,12 @@ async fn links_come_in_at_the_last_moment_and_lie_in_no_row() {
     sender.all_ended().await;
     let gone = full(&sender.store, &wants(2)).await;
     assert_eq!((gone.view.state.as_str(), gone.view.reason.as_str()), ("suppressed", "gone"));
+    // Who has said meanwhile that they want nothing gets nothing.
+    *service.revealed.lock().unwrap() = Ok(Revealed { unwanted: true, ..Revealed::default() });
+    sender.plan(&[wants(3)]).await;
+    sender.all_ended().await;
+    let unwanted = full(&sender.store, &wants(3)).await;
+    assert_eq!((unwanted.view.state.as_str(), unwanted.view.reason.as_str()), ("suppressed", "optedOut"));
     assert_eq!(service.seen().len(), 1);
     sender.stop().await;
 }

@@ -41,7 +41,7 @@ struct OfMail {
     mail: String,
 }
 
-/// `{namespace, order, uid, link, pin}` → 200 `{trackingUrl?, pin?}`, or `{mail}` → 200 `{link, expiresAt}`. 404: gone for
+/// `{namespace, order, uid, link, pin}` → 200 `{notify, trackingUrl?, pin?}`, or `{mail}` → 200 `{link, expiresAt}`. 404: gone for
 /// ever; there is no message to send any more.
 pub(crate) async fn reveal(State(state): State<AppState>, headers: HeaderMap, body: Bytes) -> Response {
     let answer = async {
@@ -73,7 +73,8 @@ async fn of_order(state: &AppState, asked: &OfOrder) -> Result<Value> {
     let found = found.filter(|order| order.metadata.uid.as_ref() == Some(&asked.uid));
     // Also long after its end, when the link leads nowhere: that it was delivered is told in the morning after quiet hours.
     let order = found.ok_or_else(|| ApiError::no_such("the order is gone"))?;
-    let mut told = json!({});
+    // What they said on their page counts also for what was planned before.
+    let mut told = json!({"notify": order.spec.recipient.notify != Some(false)});
     // In memory nothing is kept: there is no link and no PIN to tell.
     let Ok(keeper) = Keeper::of(state) else { return Ok(told) };
     if asked.link {
