@@ -75,7 +75,7 @@ def kinds_are_found_by_any_of_their_names():
     kinds = {(r["kind"], r["name"]) for r in api.api_resources()}
     assert {("Order", "orders"), ("Namespace", "namespaces"), ("Lease", "leases")} <= kinds, kinds
     assert "dropmate.dev/v1" in list(api.api_versions())
-    same({crd.spec.names.kind for crd in kr8s.get("customresourcedefinitions")}, {"Order", "Driver", "Depot", "DispatchPolicy", "ApplySet", "Member"})
+    same({crd.spec.names.kind for crd in kr8s.get("customresourcedefinitions")}, {"Order", "Driver", "Depot", "DispatchPolicy", "ApplySet", "Member", "NotificationPolicy", "Webhook"})
 
 
 @case

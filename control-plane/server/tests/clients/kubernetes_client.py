@@ -272,7 +272,7 @@ def what_is_served_is_told_by_discovery_and_definitions():
     same((resources["orders"].short_names, resources["orders/status"].singular_name), (["ord"], ""))
     definitions = client.ApiextensionsV1Api()
     listed = definitions.list_custom_resource_definition().items
-    same({item.spec.names.kind for item in listed}, {"Order", "Driver", "Depot", "DispatchPolicy", "ApplySet", "Member"})
+    same({item.spec.names.kind for item in listed}, {"Order", "Driver", "Depot", "DispatchPolicy", "ApplySet", "Member", "NotificationPolicy", "Webhook"})
     one = definitions.read_custom_resource_definition("orders.dropmate.dev")
     established = {c.type: c.status for c in one.status.conditions}
     same((established, one.status.stored_versions), ({"Established": "True", "NamesAccepted": "True"}, ["v1"]))

@@ -185,7 +185,7 @@ def clients_wait_for_conditions_and_hear_of_failures():
 @case
 def kinds_are_loaded_from_the_definitions_that_are_served():
     client = Client()
-    same(set(names(client.list(CustomResourceDefinition))), {f"{plural}.{GROUP}" for plural in ["orders", "drivers", "depots", "dispatchpolicies", "members", "applysets"]})
+    same(set(names(client.list(CustomResourceDefinition))), {f"{plural}.{GROUP}" for plural in ["orders", "drivers", "depots", "dispatchpolicies", "members", "applysets", "notificationpolicies", "webhooks"]})
     load_in_cluster_generic_resources(client)
     depot = lightkube.generic_resource.get_generic_resource(API_VERSION, "Depot")
     body = {"apiVersion": API_VERSION, "kind": "Depot", "metadata": {"name": "mill"}}
