@@ -381,7 +381,8 @@ fn told(message: &Value) -> String {
     ];
     for (label, field) in rows {
         if !text(field).is_empty() {
-            let _ = writeln!(told, "{:<12} {}", format!("{label}:"), text(field));
+            let label = format!("{label}:");
+            let _ = writeln!(told, "{label:<12} {}", text(field));
         }
     }
     if let Some(attempts) = message["attempts"].as_array() {

@@ -79,7 +79,7 @@ impl Strategy for WebhookStrategy {
             cross::invalid(&mut causes, "spec.url", &new["spec"]["url"], &detail);
         }
         let events = cross::at(new, "spec.events").and_then(|events| Vec::<String>::deserialize(events).ok());
-        known::check(&mut causes, "spec.events", &events.unwrap_or_default(), known::of_webhooks());
+        known::check(&mut causes, "spec.events", &events.unwrap_or_default(), &known::of_webhooks());
         if let Some(name) = text("spec.secretName") {
             address::secret(&mut causes, "spec.secretName", name);
         }

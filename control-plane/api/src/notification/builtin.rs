@@ -266,10 +266,10 @@ fn layout(letter: &Letter<'_>) -> Result<Rendered, RenderError> {
         ("pin", Value::from(letter.pin)),
         ("link", Value::from(letter.link)),
         ("button", Value::from(letter.button)),
-        ("rows", Value::from_iter(rows)),
+        ("rows", rows.collect::<Value>()),
         ("itemsLabel", Value::from(letter.language.labels.items)),
-        ("items", Value::from_iter(letter.items.iter().map(String::as_str))),
-        ("notes", Value::from_iter(notes.map(String::as_str))),
+        ("items", letter.items.iter().map(String::as_str).collect::<Value>()),
+        ("notes", notes.map(String::as_str).collect::<Value>()),
     ]);
     Ok(Rendered {
         subject: Some(letter.subject.clone()),

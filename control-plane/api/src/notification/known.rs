@@ -30,7 +30,7 @@ pub(crate) fn check(
     causes: &mut Vec<Cause>,
     field: &str,
     patterns: &[String],
-    known: impl Iterator<Item = &'static str> + Clone,
+    known: &(impl Iterator<Item = &'static str> + Clone),
 ) {
     for (index, pattern) in patterns.iter().enumerate() {
         let field = format!("{field}[{index}]");

@@ -24,7 +24,7 @@ pub fn until(quiet: &QuietHours, zone: &TimeZone, at: Timestamp) -> Option<Times
     }?;
     let ends = local.date().checked_add(days.days()).ok()?.to_datetime(end);
     let ends = zone.to_ambiguous_timestamp(ends);
-    let first = ends.clone().compatible().ok()?;
+    let first = ends.compatible().ok()?;
     if first > at { Some(first) } else { ends.later().ok().filter(|later| *later > at) }
 }
 

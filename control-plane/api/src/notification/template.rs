@@ -105,8 +105,7 @@ pub enum RenderError {
 
 /// The locale in which the rule's message is written, of those there are words in: the wanted one or one of its language,
 /// else the policy's default, else English, else whatever there is.
-pub fn locale(effective: &Effective, event: &str, wanted: Option<&str>) -> String {
-    let _ = event;
+pub fn locale(effective: &Effective, _event: &str, wanted: Option<&str>) -> String {
     let candidates = [wanted, Some(&effective.default_locale), Some(DEFAULT_LOCALE)];
     let mut candidates = candidates.into_iter().flatten();
     if effective.rule.template.is_none() {

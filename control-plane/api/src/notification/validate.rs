@@ -73,7 +73,7 @@ pub(super) fn check(spec: &NotificationPolicySpec) -> Vec<Cause> {
 
 fn rule(causes: &mut Vec<Cause>, field: &str, rule: &NotificationRule, spec: &NotificationPolicySpec) {
     let events = format!("{field}.events");
-    known::check(causes, &events, &rule.events, known::of_rules());
+    known::check(causes, &events, &rule.events, &known::of_rules());
     if rule.audience == Audience::Recipient
         && let Some(index) = rule.events.iter().position(|event| event == "notification.failed")
     {

@@ -18,6 +18,7 @@ fn causes(spec: &Value) -> Vec<Cause> {
     NotificationPolicyStrategy.validate(&object, None)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a literal reads better without a reference")]
 fn rule(more: Value) -> Value {
     let mut rule = json!({"name": "r", "events": ["order.delivered"], "channel": "Email"});
     for (field, value) in more.as_object().unwrap() {

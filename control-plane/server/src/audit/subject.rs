@@ -90,13 +90,13 @@ impl Seen<'_> {
             | ["v1", "namespaces", _, "orders", _, "pin" | "tracking-links"]
             | ["v1", "namespaces", _, "serviceaccounts", _, "tokens"]
             | ["api", "v1", "namespaces", _, "serviceaccounts", _, "token"] => true,
-            // Sessions come and go all the time, and are told where they are refused.
-            ["v1", "auth", "login" | "refresh" | "logout"] => false,
-            ["v1", "auth", ..] | ["v1", "pair"] => !reads,
-            // Nothing is sent and nothing is read that the caller may not read anyway.
-            ["v1", "namespaces", _, "notifications", "preview"] => false,
-            // What goes out once more.
-            ["v1", "namespaces", _, "webhooks", ..] => !reads,
+            // Sessions come and go all the time, and are told where they are refused; a preview sends nothing, and reads
+            // nothing that the caller may not read anyway.
+            ["v1", "auth", "login" | "refresh" | "logout"] | ["v1", "namespaces", _, "notifications", "preview"] => {
+                false
+            }
+            // With webhooks and messages, what goes out once more.
+            ["v1", "auth", ..] | ["v1", "pair"] | ["v1", "namespaces", _, "webhooks", ..] => !reads,
             ["v1", "namespaces", _, "notifications", ..] if !reads => true,
             // The operator is no party to a delivery.
             ["v1", "namespaces", _, "proofs" | "incidents" | "notifications", ..]

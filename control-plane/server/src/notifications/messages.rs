@@ -208,16 +208,16 @@ fn query(asked: &Asked) -> Result<String> {
     };
     let mut query = format!("&limit={limit}");
     if let Some(before) = &asked.before {
-        query.push_str(&format!("&before={}", number("before", before, i64::MAX as u64)?));
+        query.extend(["&before=", &number("before", before, i64::MAX as u64)?.to_string()]);
     }
     for (field, value, values) in [("state", &asked.state, &STATES[..]), ("channel", &asked.channel, &CHANNELS[..])] {
         if let Some(value) = value {
             known(field, value, values).map_err(ApiError::bad_request)?;
-            query.push_str(&format!("&{field}={value}"));
+            query.extend(["&", field, "=", value]);
         }
     }
     if let Some(order) = &asked.order {
-        query.push_str(&format!("&order={}", escape(order)));
+        query.extend(["&order=", &escape(order)]);
     }
     Ok(query)
 }

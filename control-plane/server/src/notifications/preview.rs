@@ -122,7 +122,7 @@ async fn rules_of(
             Some(name)
         }
         Some(Value::Object(given)) => {
-            let tried = tried(kind, namespace, Value::Object(given))?;
+            let tried = tried(kind, namespace, &Value::Object(given))?;
             let name = tried.metadata.name.clone().unwrap_or_default();
             held.retain(|policy| policy.metadata.name != tried.metadata.name);
             held.push(tried);
@@ -134,7 +134,7 @@ async fn rules_of(
 }
 
 /// A policy that is not applied, held to everything that one is held to which is.
-fn tried(kind: &Kind, namespace: &str, given: Value) -> Result<NotificationPolicy> {
+fn tried(kind: &Kind, namespace: &str, given: &Value) -> Result<NotificationPolicy> {
     let spec = given.get("spec").cloned().unwrap_or_else(|| given.clone());
     let name = given.pointer("/metadata/name").and_then(Value::as_str).unwrap_or(UNNAMED).to_owned();
     let mut object = json!({

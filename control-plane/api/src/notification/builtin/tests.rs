@@ -1,5 +1,7 @@
 //! The built-in words, letter by letter, and what all of them keep to.
 
+use std::fmt::Write;
+
 use jiff::{Timestamp, tz::TimeZone};
 use rstest::rstest;
 use serde_json::json;
@@ -54,11 +56,7 @@ fn as_recipients_read_it(#[case] locale: &str) {
             let made = template::render(effective, effective.rule.channel, locale, &facts).unwrap();
             assert_eq!(made.warning, None);
             let filled = fill(&made.text, Some(LINK), Some("123456"));
-            all.push_str(&format!(
-                "=== {} ===\n{}\n{filled}\n\n",
-                effective.rule.name,
-                made.subject.unwrap_or_default()
-            ));
+            write!(all, "=== {} ===\n{}\n{filled}\n\n", effective.rule.name, made.subject.unwrap_or_default()).unwrap();
         }
     }
     insta::assert_snapshot!(format!("recipient_{locale}"), all);
@@ -85,7 +83,7 @@ fn as_accounts_read_it(#[case] locale: &str) {
         .unwrap();
         assert!(made.wants_link && !made.wants_pin);
         let filled = fill(&made.text, Some(LINK), None);
-        all.push_str(&format!("=== {kind} ===\n{}\n{filled}\n\n", made.subject.unwrap_or_default()));
+        write!(all, "=== {kind} ===\n{}\n{filled}\n\n", made.subject.unwrap_or_default()).unwrap();
     }
     insta::assert_snapshot!(format!("account_{locale}"), all);
 }

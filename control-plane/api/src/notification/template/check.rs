@@ -111,7 +111,7 @@ fn one(causes: &mut Vec<Cause>, field: &str, source: &str, escape: Escape, told:
             return;
         }
     }
-    let requests = field.ends_with(".body");
+    let requests = field.rsplit('.').next() == Some("body");
     let unknown: Vec<(String, String)> =
         names(source, true).into_iter().filter_map(|name| Some((unknown(&name, requests)?, name))).collect();
     for (detail, name) in &unknown {
@@ -162,7 +162,6 @@ fn filters(source: &str) -> Vec<(usize, &str)> {
             match quote {
                 Some(_) if letter == '\\' => skip = 1,
                 Some(open) if letter == open => quote = None,
-                Some(_) => {}
                 None if letter == '"' || letter == '\'' => quote = Some(letter),
                 None if letter == '|' => {
                     let name = tag[at + 1..].trim_start();
@@ -177,7 +176,7 @@ fn filters(source: &str) -> Vec<(usize, &str)> {
                     rest = &tag[at..];
                     break;
                 }
-                None => {}
+                _ => {}
             }
         }
     }
