@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use dropmate_api::notification::{QuietHours, quiet};
+use jiff::{Timestamp, tz::TimeZone};
 use sha2::{Digest, Sha256};
 
 use crate::channel::Channel;
@@ -58,10 +59,44 @@ pub struct Draft {
     pub birth: Birth,
     /// Not before (system time).
     pub not_before: Timestamp,
+    /// When nobody wants to hear of it, as [`Quiet`] is written; empty: never.
+    pub quiet: String,
     /// How long after that it is still worth sending.
     pub life: Duration,
     /// What limits it.
     pub quotas: Vec<Quota>,
+}
+
+/// Quiet hours in somebody's zone, in business time. They hold for retries as well, so that they go with the message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quiet {
+    hours: QuietHours,
+    zone: TimeZone,
+}
+
+impl Quiet {
+    /// Those hours there.
+    pub fn new(hours: &QuietHours, zone: &TimeZone) -> Self {
+        Self { hours: hours.clone(), zone: zone.clone() }
+    }
+
+    /// As a row holds it: `22:00 07:00 Europe/Berlin`.
+    pub fn written(&self) -> String {
+        format!("{} {} {}", self.hours.start, self.hours.end, self.zone.iana_name().unwrap_or("UTC"))
+    }
+
+    /// What was written; `None` for nothing.
+    pub fn read(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, ' ');
+        let (start, end) = (parts.next()?.to_owned(), parts.next()?.to_owned());
+        let zone = TimeZone::get(parts.next()?).unwrap_or(TimeZone::UTC);
+        Some(Self { hours: QuietHours { start, end }, zone })
+    }
+
+    /// Until when it is quiet, if it is at that moment.
+    pub fn until(&self, at: Timestamp) -> Option<Timestamp> {
+        quiet::until(&self.hours, &self.zone, at)
+    }
 }
 
 /// What a message says, with marks where link and PIN go.

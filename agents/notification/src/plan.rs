@@ -14,7 +14,6 @@ use dropmate_api::{
     notification::{
         Audience, Channel as Asked,
         facts::{Facts, Told},
-        quiet,
         rules::{self, Effective},
         template,
     },
@@ -27,7 +26,7 @@ use self::audience::Person;
 pub use self::endpoint::replayable;
 use crate::{
     channel::Channel,
-    draft::{Birth, Content, Draft, Quota, id},
+    draft::{Birth, Content, Draft, Quiet, Quota, id},
     store::Stale,
 };
 
@@ -165,7 +164,8 @@ fn draft(
         Err(error) => (Content::default(), Birth::Dead("template", error.to_string())),
     };
     let life = age::life(event);
-    let times = times(happened.event.time, rule, &zone, clock);
+    let quiet = quiet(rule, &zone);
+    let times = times(happened.event.time, rule, quiet.as_ref(), clock);
     if birth == Birth::Planned && times.over(life, clock.system_now()) {
         birth = Birth::Suppressed("expired");
     }
@@ -188,6 +188,7 @@ fn draft(
         mail: String::new(),
         birth,
         not_before: times.not_before,
+        quiet: quiet.map(|quiet| quiet.written()).unwrap_or_default(),
         life,
         quotas: quotas(happened.namespace, rule, channel, &person.to),
         to: person.to,
@@ -219,7 +220,8 @@ fn queue(namespace: &str, rule: &Effective, channel: Channel) -> String {
     };
     let http = rule.rule.http.as_deref().filter(|_| channel == Channel::Http).map(|name| format!("/{name}"));
     match own {
-        false => channel.name().to_owned(),
+        // A business that has much to say does not hold up the others.
+        false => format!("{}@{namespace}", channel.name()),
         true => format!("{}/{namespace}/{}{}", channel.name(), rule.policy, http.unwrap_or_default()),
     }
 }
@@ -255,22 +257,26 @@ impl Times {
 }
 
 /// Delays and quiet hours are the business's time.
-fn times(happened_at: Timestamp, rule: &Effective, zone: &TimeZone, clock: &Clock) -> Times {
+fn times(happened_at: Timestamp, rule: &Effective, quiet: Option<&Quiet>, clock: &Clock) -> Times {
     let (now, system_now) = (clock.business_now(), clock.system_now());
     let delay = SignedDuration::from_secs(rule.rule.delay_seconds.unwrap_or(0).max(0));
     // A phone's clock may be ahead.
     let meant = happened_at.min(now).checked_add(delay).unwrap_or(now);
     let mut goes = meant.max(now);
-    // The policy's hours are for recipients; who works for the shop is left alone where a rule says so.
-    let quiet = match rule.rule.audience {
-        Audience::Recipient => rule.quiet_hours.as_ref(),
-        _ => rule.rule.quiet_hours.as_ref(),
-    };
-    if let Some(until) = quiet.and_then(|quiet| quiet::until(quiet, zone, goes)) {
+    if let Some(until) = quiet.and_then(|quiet| quiet.until(goes)) {
         goes = until;
     }
     let not_before = if goes <= now { system_now } else { clock.to_system(goes) };
     Times { meant: clock.to_system(meant).min(not_before), not_before }
+}
+
+/// The policy's hours are for recipients; who works for the shop is left alone where a rule says so.
+fn quiet(rule: &Effective, zone: &TimeZone) -> Option<Quiet> {
+    let hours = match rule.rule.audience {
+        Audience::Recipient => rule.quiet_hours.as_ref(),
+        _ => rule.rule.quiet_hours.as_ref(),
+    };
+    hours.map(|hours| Quiet::new(hours, zone))
 }
 
 /// The person's, else the depot's, else the namespace's, else UTC.

@@ -252,7 +252,7 @@ impl Under {
             self.breakers.retain(|_, breaker| *breaker != Breaker::default());
         }
         let is_theirs = is_business(&queue);
-        let breaker = self.breakers.entry(queue).or_default();
+        let breaker = self.breakers.entry(provider_of(&queue).to_owned()).or_default();
         match health {
             Health::Answered => breaker.answered(),
             Health::Failed => {
@@ -260,6 +260,7 @@ impl Under {
                     metrics.breaker_opened.inc();
                 }
             }
+            Health::Busy(wait) => breaker.pause(now, wait),
             Health::Unknown => {}
         }
         // What one business has to set right holds up nobody else's messages.
@@ -293,14 +294,14 @@ impl Under {
 
     fn room(&self, queue: &str, now: Timestamp) -> usize {
         let most = if is_business(queue) { PER_ENDPOINT } else { PER_PROVIDER };
-        let most = self.breakers.get(queue).map_or(most, |breaker| breaker.room(now, most));
+        let most = self.breakers.get(provider_of(queue)).map_or(most, |breaker| breaker.room(now, most));
         most.saturating_sub(self.by_queue.get(queue).copied().unwrap_or(0))
     }
 
     /// How long until something is due that may be sent.
     fn next_look(&self, queues: &[Queue], now: Timestamp, most: Duration) -> Duration {
         let next = queues.iter().filter_map(|queue| {
-            let alone = self.breakers.get(&queue.name).and_then(|breaker| breaker.left_alone_until(now));
+            let alone = self.breakers.get(provider_of(&queue.name)).and_then(|breaker| breaker.left_alone_until(now));
             let at = alone.map_or(queue.due_at, |until| until.max(queue.due_at));
             (at > now).then(|| at.duration_since(now).unsigned_abs())
         });
@@ -308,10 +309,15 @@ impl Under {
     }
 }
 
-/// The operator's queues are called by their channel alone; those of businesses say whose they are: `webhook/UID`,
-/// `email/NAMESPACE/POLICY`.
+/// The operator's queues are called by their channel and the business that has messages in it (`email@NAMESPACE`); those for
+/// providers of businesses say whose they are: `webhook/UID`, `email/NAMESPACE/POLICY`.
 fn is_business(queue: &str) -> bool {
     queue.contains('/')
+}
+
+/// Who takes what is in the queue: for all businesses the operator's provider is one.
+fn provider_of(queue: &str) -> &str {
+    queue.split_once('@').map_or(queue, |(provider, _)| provider)
 }
 
 /// Says that this process lives, and takes over what the dead have left.

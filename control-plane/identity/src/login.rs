@@ -137,7 +137,7 @@ impl Identity {
         }
     }
 
-    fn right(&self, tried: Try) {
+    pub(crate) fn right(&self, tried: Try) {
         let now = self.now();
         self.people().throttle.lock().unwrap_or_else(PoisonError::into_inner).right(tried, now);
     }

@@ -51,6 +51,8 @@ CREATE TABLE notification.messages (
     attempts    bigint NOT NULL,
     stage       bigint NOT NULL,
     not_before  bigint NOT NULL,
+    -- When nobody wants to hear of it: hours and zone; empty: never.
+    quiet       text COLLATE "C" NOT NULL,
     due_at      bigint NOT NULL,
     expires_at  bigint NOT NULL,
     claimed_by  text COLLATE "C" NOT NULL,

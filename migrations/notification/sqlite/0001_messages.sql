@@ -51,6 +51,8 @@ CREATE TABLE messages (
     attempts    INTEGER NOT NULL,
     stage       INTEGER NOT NULL,
     not_before  INTEGER NOT NULL,
+    -- When nobody wants to hear of it: hours and zone; empty: never.
+    quiet       TEXT    NOT NULL,
     due_at      INTEGER NOT NULL,
     expires_at  INTEGER NOT NULL,
     claimed_by  TEXT    NOT NULL,

@@ -64,6 +64,7 @@ fn delivery(happened: &Happened<'_>, webhook: &Webhook, clock: &Clock) -> Draft 
         // It can be replayed once the endpoint is enabled again.
         birth: if webhooks::is_disabled(webhook) { Birth::Suppressed("disabled") } else { Birth::Planned },
         not_before: clock.system_now(),
+        quiet: String::new(),
         life: LIFE,
         quotas: Vec::new(),
     }

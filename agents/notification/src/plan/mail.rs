@@ -86,6 +86,7 @@ pub fn plan(mail: &Mail, clock: &Clock) -> Draft {
         mail: mail.id.clone(),
         birth,
         not_before: now,
+        quiet: String::new(),
         life: life.unsigned_abs(),
         quotas: Vec::new(),
         key,

@@ -11,6 +11,7 @@ use super::verdict::{Health, verdict};
 use crate::{
     Metrics,
     channel::{Channel, Outcome, Outgoing},
+    draft::Quiet,
     providers::{NoProvider, SEND_MAX},
     seam::{Ask, Revealed, Route, Unrevealed, Vault},
     store::{Claimed, End, Finished},
@@ -74,6 +75,15 @@ impl Desk {
                 Some(UNKNOWN_AGAIN),
             );
         };
+        // It was planned for another hour, and tried in vain until now.
+        let quiet = Quiet::read(&message.quiet).and_then(|quiet| quiet.until(self.clock.business_now()));
+        if let Some(until) = quiet {
+            let end = End::Deferred {
+                answer: "it waits for the end of quiet hours".to_owned(),
+                until: self.clock.to_system(until),
+            };
+            return self.made(message, "", end, Health::Unknown, None);
+        }
         let revealed = match self.reveal(message).await {
             Ok(revealed) => revealed,
             Err(Unrevealed::Gone) => {

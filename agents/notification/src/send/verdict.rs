@@ -40,6 +40,8 @@ pub enum Health {
     Answered,
     /// It did not, or not as one that works.
     Failed,
+    /// It asks to be left alone for so long.
+    Busy(Duration),
     /// Nobody was asked.
     Unknown,
 }
@@ -50,7 +52,10 @@ pub fn verdict(message: &Claimed, channel: Channel, outcome: Outcome, now: Times
         Outcome::Sent { provider_id, answer } => {
             (End::Sent { provider_id: provider_id.unwrap_or_default(), answer }, Health::Answered)
         }
-        Outcome::Again { answer, after } => (again(message, channel, "again", answer, after, now), Health::Failed),
+        Outcome::Again { answer, after } => {
+            let health = after.map_or(Health::Failed, |after| Health::Busy(heard(after)));
+            (again(message, channel, "again", answer, after, now), health)
+        }
         Outcome::Unreachable { answer } => (again(message, channel, "again", answer, None, now), Health::Answered),
         Outcome::InDoubt { answer } => (again(message, channel, "in_doubt", answer, None, now), Health::Failed),
         Outcome::Refused { answer, opted_out } => {
@@ -63,6 +68,11 @@ pub fn verdict(message: &Claimed, channel: Channel, outcome: Outcome, now: Times
             (End::Dead { outcome: "gone", reason: "gone", answer, opted_out: None }, Health::Answered)
         }
     }
+}
+
+/// A wait that was asked for, as far as it is heard.
+fn heard(after: Duration) -> Duration {
+    after.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)
 }
 
 fn again(
@@ -84,7 +94,7 @@ fn again(
     let wait = match after {
         // Never before what was asked for.
         Some(after) => {
-            let after = after.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+            let after = heard(after);
             after + after.mul_f64(JITTER * chance(message))
         }
         None => by_schedule.mul_f64(1.0 + JITTER * (2.0 * chance(message) - 1.0)),

@@ -77,6 +77,8 @@ pub struct Claimed {
     pub stage: i64,
     /// Its turn in its lane (microseconds).
     pub not_before: i64,
+    /// When nobody wants to hear of it.
+    pub quiet: String,
     /// When it is no longer worth sending (microseconds).
     pub expires_at: i64,
     /// When it was planned (microseconds).
@@ -139,7 +141,7 @@ impl Store {
         let select = format!(
             "SELECT m.seq, m.id, m.namespace, m.order_name, m.order_uid, m.event, m.rule, m.policy, m.audience, m.channel, m.recipient, \
              m.locale, m.http, m.queue, m.lane, m.subject, m.text, m.html, m.payload, m.mail, m.wants_link, m.wants_pin, \
-             m.attempts + 1 AS attempts, m.stage + 1 AS stage, m.not_before, m.expires_at, m.created_at, \
+             m.attempts + 1 AS attempts, m.stage + 1 AS stage, m.not_before, m.quiet, m.expires_at, m.created_at, \
              s.by_event AS stale_by, o.since AS opted_out \
              FROM messages m \
              LEFT JOIN staleness s ON m.class <> '' AND s.order_uid = m.order_uid AND s.class = m.class AND s.revision > m.revision \
@@ -269,7 +271,7 @@ impl Store {
                     .execute(&mut *connection)
                     .await?;
                 sqlx::query(
-                    "UPDATE messages SET state = 'planned', claimed_by = '', attempts = attempts - 1, stage = stage - 1, due_at = $1 \
+                    "UPDATE messages SET state = 'planned', claimed_by = '', stage = stage - 1, due_at = $1 \
                      WHERE seq = $2 AND state = 'sending' AND claimed_by = $3 AND attempts = $4",
                 )
                 .bind(now)

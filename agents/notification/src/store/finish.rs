@@ -133,7 +133,8 @@ impl Store {
                         .execute(&mut *connection)
                         .await?;
                     if moved > 0 {
-                        sqlx::query("UPDATE messages SET attempts = attempts - 1, stage = stage - 1 WHERE seq = $1")
+                        // The number is not used again: this may be written twice.
+                        sqlx::query("UPDATE messages SET stage = stage - 1 WHERE seq = $1")
                             .bind(one.seq)
                             .execute(&mut *connection)
                             .await?;

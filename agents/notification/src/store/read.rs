@@ -165,7 +165,7 @@ pub struct Listed {
 }
 
 const VIEW: &str = "id, seq, namespace, order_name, order_uid, event, rule, policy, audience, channel, recipient, locale, state, \
-     reason, attempts, CASE WHEN state = 'planned' THEN due_at ELSE 0 END AS due_at, created_at, finished_at, provider, \
+     reason, (SELECT count(*) FROM attempts a WHERE a.message = messages.seq) AS attempts, CASE WHEN state = 'planned' THEN due_at ELSE 0 END AS due_at, created_at, finished_at, provider, \
      provider_id, answer";
 
 type Said = (Option<String>, String, Option<String>, Option<String>);

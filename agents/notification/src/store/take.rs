@@ -20,7 +20,7 @@ const ROWS_AT_ONCE: usize = 200;
 const NAME_MAX: usize = 400;
 
 /// Values of a message when it is planned.
-const COLUMNS: usize = 36;
+const COLUMNS: usize = 37;
 
 /// A feed of the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ impl Store {
                 let insert = format!(
                     "INSERT INTO messages (id, key, namespace, order_name, order_uid, event, event_id, revision, rule, policy, \
                      audience, channel, recipient, locale, http, queue, lane, class, subject, text, html, payload, mail, \
-                     wants_link, wants_pin, state, reason, not_before, due_at, expires_at, created_at, finished_at, answer, \
+                     wants_link, wants_pin, state, reason, not_before, quiet, due_at, expires_at, created_at, finished_at, answer, \
                      told, provider, claimed_by, attempts, stage, provider_id) \
                      VALUES {} ON CONFLICT (id) DO NOTHING",
                     values(rows.len())
@@ -193,6 +193,7 @@ impl Store {
                         .bind(state)
                         .bind(reason)
                         .bind(times.not_before)
+                        .bind(&draft.quiet)
                         .bind(times.not_before)
                         .bind(times.expires_at)
                         .bind(now)

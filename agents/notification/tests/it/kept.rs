@@ -81,6 +81,7 @@ pub(crate) fn draft(revision: i64, event: &str) -> Draft {
         mail: String::new(),
         birth: Birth::Planned,
         not_before: noon(),
+        quiet: String::new(),
         life: Duration::from_hours(24),
         quotas: Vec::new(),
     }

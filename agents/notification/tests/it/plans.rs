@@ -118,7 +118,7 @@ fn an_empty_namespace_already_tells(#[case] type_: &str, #[case] rules: &[&str])
     for draft in &planned {
         assert_eq!((draft.audience, draft.revision, &draft.birth), ("recipient", 42, &Birth::Planned));
         assert!(draft.content.wants_link, "every message to a customer carries the link");
-        assert!(draft.queue == draft.channel.name() && draft.not_before == noon());
+        assert!(draft.queue == format!("{}@acme", draft.channel.name()) && draft.not_before == noon());
     }
     // By the addresses that there are.
     let by_phone = drafts(&scene, &event(type_, noon(), json!({"name": "Ada", "phone": "+14165550101"})));
