@@ -244,7 +244,8 @@ fn kubectl_tells_what_happened_and_what_is_served() {
         "apiextensions.k8s.io/v1\nauthentication.k8s.io/v1\nauthorization.k8s.io/v1\ncoordination.k8s.io/v1\ndropmate.dev/v1\nevents.k8s.io/v1\nv1\n"
     );
     let ours = shell.kubectl(&["api-resources", "--api-group=dropmate.dev", "--namespaced=true", "-o", "name"]).ok();
-    let expected = ["applysets", "depots", "dispatchpolicies", "drivers", "members", "orders"];
+    let expected =
+        ["applysets", "depots", "dispatchpolicies", "drivers", "members", "notificationpolicies", "orders", "webhooks"];
     assert_eq!(ours, expected.map(|plural| format!("{plural}.dropmate.dev\n")).concat());
     let definitions = shell.kubectl(&["get", "crds"]).ok();
     assert_eq!(definitions.lines().next().unwrap().split_whitespace().collect::<Vec<_>>(), ["NAME", "CREATED", "AT"]);
