@@ -76,17 +76,17 @@ pub fn special(address: IpAddr) -> Option<Special> {
 
 /// The IPv4 address that is connected to by way of an IPv6 one.
 pub(crate) fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, .., g, h] = address.segments();
+    let [first, after, third, .., last_but_one, last] = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low));
     if let Some(mapped) = address.to_ipv4_mapped() {
         return Some(mapped);
     }
     // NAT64, by which public hosts are reached where there is no IPv4.
     if address.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        return Some(of(g, h));
+        return Some(of(last_but_one, last));
     }
     // 6to4.
-    (a == 0x2002).then(|| of(b, c))
+    (first == 0x2002).then(|| of(after, third))
 }
 
 fn of_v4(address: Ipv4Addr) -> Option<Special> {
@@ -131,7 +131,7 @@ fn of_v6(address: Ipv6Addr) -> Option<Special> {
         (0x2001, 0xdb8) | (0x3fff, 0..=0xfff) => Some(Special::Documentation),
         (0x2001, 2) => Some(Special::Benchmark),
         // Teredo; IPv4-compatible and translated ones; NAT64 within a network.
-        (0x2001, 0) | (0, _) | (0x64, _) => Some(Special::Translation),
+        (0x2001, 0) | (0 | 0x64, _) => Some(Special::Translation),
         (0x2001, 1..=0x1ff) => Some(Special::Reserved),
         (0x2000..=0x3fff, _) => None,
         // Only an eighth of IPv6 is given out.

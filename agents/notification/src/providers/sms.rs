@@ -116,10 +116,10 @@ fn judged(answer: &Answer, to: &str) -> Outcome {
     let again = |answer_text: String| Outcome::Again { answer: answer_text, after: answer.retry_after() };
     let said = said.unwrap_or_default();
     match answer.status {
-        status if status.is_success() => match said.sid.filter(|sid| !sid.is_empty()) {
-            Some(sid) if said.error_code.is_none() => {
+        status if status.is_success() => match said.sid.filter(|name| !name.is_empty()) {
+            Some(name) if said.error_code.is_none() => {
                 let state = said.status.as_str().unwrap_or("accepted").to_owned();
-                Outcome::Sent { provider_id: Some(sid.chars().take(128).collect()), answer: told(&state, to) }
+                Outcome::Sent { provider_id: Some(name.chars().take(128).collect()), answer: told(&state, to) }
             }
             Some(_) => Outcome::Refused { answer: words, opted_out: said.error_code == Some(OPTED_OUT) },
             // It may well have been taken: only the answer is of no use.
