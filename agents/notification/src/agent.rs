@@ -138,7 +138,7 @@ pub async fn run(client: Client, config: Config, shutdown: CancellationToken) ->
             metrics: config.metrics.clone(),
             ended: ended.clone(),
         };
-        lead(&caller, &world, &puller, &teller, planned_up_to, &term, &config).await;
+        Box::pin(lead(&caller, &world, &puller, &teller, planned_up_to, &term, &config)).await;
         config.standing.set(Stage::StandsBy);
         term.resign().await;
     }
@@ -213,22 +213,17 @@ async fn tell_cursor(client: &Client, planned_up_to: watch::Receiver<i64>, ended
 
 async fn write_cursor(leases: &Api<Lease>, position: i64) -> Result<(), dropmate_agent::CallError> {
     let params = PostParams::default();
-    let mut annotations = BTreeMap::new();
-    match call(leases.get_opt(CURSOR_LEASE)).await? {
-        Some(mut lease) => {
-            lease.metadata.annotations.get_or_insert_default().insert(CURSOR.to_owned(), position.to_string());
-            call(leases.replace(CURSOR_LEASE, &params, &lease)).await?;
-        }
-        None => {
-            annotations.insert(CURSOR.to_owned(), position.to_string());
-            let metadata = ObjectMeta {
-                name: Some(CURSOR_LEASE.to_owned()),
-                annotations: Some(annotations),
-                ..ObjectMeta::default()
-            };
-            let lease = Lease { metadata, spec: Some(LeaseSpec::default()) };
-            call(leases.create(&params, &lease)).await?;
-        }
+    if let Some(mut lease) = call(leases.get_opt(CURSOR_LEASE)).await? {
+        lease.metadata.annotations.get_or_insert_default().insert(CURSOR.to_owned(), position.to_string());
+        call(leases.replace(CURSOR_LEASE, &params, &lease)).await?;
+    } else {
+        let metadata = ObjectMeta {
+            name: Some(CURSOR_LEASE.to_owned()),
+            annotations: Some(BTreeMap::from([(CURSOR.to_owned(), position.to_string())])),
+            ..ObjectMeta::default()
+        };
+        let lease = Lease { metadata, spec: Some(LeaseSpec::default()) };
+        call(leases.create(&params, &lease)).await?;
     }
     Ok(())
 }

@@ -178,6 +178,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn quiet_hours_come_back_as_they_were_written() {
+        let hours = QuietHours { start: "22:00".to_owned(), end: "07:00".to_owned() };
+        let quiet = Quiet::new(&hours, &TimeZone::get("Europe/Berlin").unwrap());
+        assert_eq!(quiet.written(), "22:00 07:00 Europe/Berlin");
+        let read = Quiet::read(&quiet.written()).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        assert_eq!(read.until(at("2027-01-01T23:00:00Z")), Some(at("2027-01-02T06:00:00Z")));
+        assert_eq!(read.until(at("2027-01-01T12:00:00Z")), None);
+        assert_eq!(Quiet::read(""), None);
+    }
+
+    #[test]
     fn an_id_is_the_keys_and_no_other_keys() {
         let one = id("evt_e_7_0/recipient/email/ada@example.org/delivered");
         assert_eq!(one, id("evt_e_7_0/recipient/email/ada@example.org/delivered"));
@@ -189,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_burst_goes_at_once_and_what_is_more_waits_its_turn() {
-        let quota = Quota { key: String::new(), burst: 3, every: Duration::from_secs(120) };
+        let quota = Quota { key: String::new(), burst: 3, every: Duration::from_mins(2) };
         let mut next = None;
         let mut waits = Vec::new();
         for _ in 0..5 {

@@ -105,7 +105,7 @@ async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
             tracing::info!(speed = clock.speed(), "the control plane's business clock was set; following it");
         }
     }));
-    dropmate_notification::run(client, config, shutdown).await?;
+    Box::pin(dropmate_notification::run(client, config, shutdown)).await?;
     store.close().await;
     Ok(())
 }

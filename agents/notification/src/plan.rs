@@ -219,11 +219,11 @@ fn queue(namespace: &str, rule: &Effective, channel: Channel) -> String {
         Channel::Http | Channel::Webhook => true,
     };
     let http = rule.rule.http.as_deref().filter(|_| channel == Channel::Http).map(|name| format!("/{name}"));
-    match own {
-        // A business that has much to say does not hold up the others.
-        false => format!("{}@{namespace}", channel.name()),
-        true => format!("{}/{namespace}/{}{}", channel.name(), rule.policy, http.unwrap_or_default()),
+    if own {
+        return format!("{}/{namespace}/{}{}", channel.name(), rule.policy, http.unwrap_or_default());
     }
+    // A business that has much to say does not hold up the others.
+    format!("{}@{namespace}", channel.name())
 }
 
 fn quotas(namespace: &str, rule: &Effective, channel: Channel, to: &str) -> Vec<Quota> {

@@ -66,6 +66,7 @@ struct Page {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "as the control plane names it")]
 struct Mails {
     mails: Vec<Mail>,
     next: i64,

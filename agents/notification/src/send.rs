@@ -220,6 +220,9 @@ impl Pipeline {
     }
 }
 
+/// What an attempt leaves to whoever began it: its queue, what it says of the provider, and how long the queue waits.
+type Ended = (String, Health, Option<Duration>);
+
 impl Under {
     fn begin(&mut self, task: Id, queue: String, seq: i64) {
         *if is_business(&queue) { &mut self.to_businesses } else { &mut self.to_operators } += 1;
@@ -227,12 +230,7 @@ impl Under {
         self.tasks.insert(task, (queue, seq));
     }
 
-    fn settle(
-        &mut self,
-        done: Result<(Id, (String, Health, Option<Duration>)), tokio::task::JoinError>,
-        now: Timestamp,
-        metrics: &Metrics,
-    ) {
+    fn settle(&mut self, done: Result<(Id, Ended), tokio::task::JoinError>, now: Timestamp, metrics: &Metrics) {
         let (task, made) = match done {
             Ok((task, made)) => (task, Some(made)),
             // Ended with the process; others take it over.

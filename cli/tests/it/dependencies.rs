@@ -34,10 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "dropmate-tracking",
         &["dropmate-api", "dropmate-planning", "dropmate-agent", "dropmate-outbound", "dropmate-sql"],
     ),
-    (
-        "dropmate-notification",
-        &["dropmate-api", "dropmate-agent", "dropmate-live", "dropmate-outbound", "dropmate-sql"],
-    ),
+    ("dropmate-notification", &["dropmate-api", "dropmate-agent", "dropmate-outbound", "dropmate-sql"]),
     ("dropmate-simulation", &["dropmate-api", "dropmate-planning", "dropmate-agent"]),
     (
         "dropmate",

@@ -26,7 +26,7 @@ pub(crate) struct ApiError {
     /// What programs tell it by, under `/v1`.
     code_for_programs: Option<&'static str>,
     /// What else programs need to go on, under `/v1`.
-    told: Map<String, Value>,
+    told: Box<Map<String, Value>>,
 }
 
 impl ApiError {
@@ -38,7 +38,7 @@ impl ApiError {
             details: Map::new(),
             continue_token: None,
             code_for_programs: None,
-            told: Map::new(),
+            told: Box::default(),
         }
     }
 

@@ -81,7 +81,7 @@ impl Compaction {
             let headers = core.backend.headers(read, CHUNK).await?;
             // By order, not by time alone: a clock that went back must not tear a hole.
             let old: Vec<_> = headers.iter().take_while(|header| is_old(header)).collect();
-            let Some(last) = old.last() else { return Ok((removed, lost)) };
+            let Some(newest) = old.last() else { return Ok((removed, lost)) };
             let in_class = |header: &&&Header| match class {
                 "" => !retention.resources.contains_key(&header.resource),
                 _ => header.resource == class,
@@ -93,7 +93,7 @@ impl Compaction {
                 core.backend.prune(&gone, &floors).await?;
                 removed += gone.len();
             }
-            self.read.insert(class.to_owned(), last.revision);
+            self.read.insert(class.to_owned(), newest.revision);
             lost += old.iter().filter(in_class).filter(|header| is_wanted(header)).count();
             if old.len() < CHUNK {
                 return Ok((removed, lost));

@@ -70,7 +70,7 @@ CREATE INDEX messages_open ON notification.messages (lane, not_before, seq) WHER
 CREATE INDEX messages_claimed ON notification.messages (claimed_by) WHERE state = 'sending';
 CREATE INDEX messages_untold ON notification.messages (seq) WHERE told = 1;
 CREATE INDEX messages_dead ON notification.messages (namespace, seq) WHERE state = 'dead';
-CREATE INDEX messages_endpoint ON notification.messages (queue, seq) WHERE channel = 'webhook';
+CREATE INDEX messages_endpoint ON notification.messages (queue, created_at) WHERE channel = 'webhook';
 CREATE INDEX messages_of_namespace ON notification.messages (namespace, seq);
 CREATE INDEX messages_of_order ON notification.messages (namespace, order_name, seq);
 CREATE INDEX messages_of_uid ON notification.messages (order_uid, seq);

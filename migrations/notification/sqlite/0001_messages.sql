@@ -70,7 +70,7 @@ CREATE INDEX messages_open ON messages (lane, not_before, seq) WHERE state IN ('
 CREATE INDEX messages_claimed ON messages (claimed_by) WHERE state = 'sending';
 CREATE INDEX messages_untold ON messages (seq) WHERE told = 1;
 CREATE INDEX messages_dead ON messages (namespace, seq) WHERE state = 'dead';
-CREATE INDEX messages_endpoint ON messages (queue, seq) WHERE channel = 'webhook';
+CREATE INDEX messages_endpoint ON messages (queue, created_at) WHERE channel = 'webhook';
 CREATE INDEX messages_of_namespace ON messages (namespace, seq);
 CREATE INDEX messages_of_order ON messages (namespace, order_name, seq);
 CREATE INDEX messages_of_uid ON messages (order_uid, seq);

@@ -44,9 +44,12 @@ struct Told {
     value: String,
 }
 
+/// What is known of secrets, by namespace and name: since when, and that there is none.
+type Known = HashMap<(String, String), (Timestamp, Option<Secret>)>;
+
 pub(super) struct Secrets {
     client: Client,
-    known: Mutex<HashMap<(String, String), (Timestamp, Option<Secret>)>>,
+    known: Mutex<Known>,
 }
 
 impl Secrets {
@@ -91,7 +94,7 @@ impl Secrets {
         call(self.client.request(request)).await
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<(String, String), (Timestamp, Option<Secret>)>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -25,6 +25,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// An account with an SMS service.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_field_names, reason = "as the service calls it")]
 pub(super) struct Account {
     pub(super) url: Url,
     pub(super) account: String,

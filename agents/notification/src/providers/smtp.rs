@@ -35,7 +35,7 @@ const OPEN_WITHIN: Duration = Duration::from_secs(15);
 const ENVELOPE_WITHIN: Duration = Duration::from_secs(15);
 
 /// For the message to be taken. Servers look for spam before they answer; who is cut off here makes a double.
-const CONTENT_WITHIN: Duration = Duration::from_secs(60);
+const CONTENT_WITHIN: Duration = Duration::from_mins(1);
 
 /// For a connection that is given back to forget what it was about.
 const RESET_WITHIN: Duration = Duration::from_secs(5);

@@ -52,16 +52,14 @@ pub(super) struct Made {
 impl Desk {
     /// Makes an attempt with a message claimed at `claimed_at`. One that breaks down in our own hands is in doubt as well.
     pub(super) async fn attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
-        match AssertUnwindSafe(self.try_attempt(message, claimed_at)).catch_unwind().await {
-            Ok(made) => made,
-            Err(_) => {
-                tracing::error!(id = message.id, channel = message.channel, "an attempt panicked");
-                let channel = Channel::named(&message.channel).unwrap_or(Channel::Email);
-                let outcome = Outcome::InDoubt { answer: "the attempt broke down within DropMate".to_owned() };
-                let (end, health) = verdict(message, channel, outcome, self.clock.system_now());
-                self.made(message, "", end, health, None)
-            }
-        }
+        let made = AssertUnwindSafe(self.try_attempt(message, claimed_at)).catch_unwind().await;
+        made.unwrap_or_else(|_| {
+            tracing::error!(id = message.id, channel = message.channel, "an attempt panicked");
+            let channel = Channel::named(&message.channel).unwrap_or(Channel::Email);
+            let outcome = Outcome::InDoubt { answer: "the attempt broke down within DropMate".to_owned() };
+            let (end, health) = verdict(message, channel, outcome, self.clock.system_now());
+            self.made(message, "", end, health, None)
+        })
     }
 
     async fn try_attempt(&self, message: &Claimed, claimed_at: Instant) -> Made {
@@ -170,10 +168,8 @@ impl Desk {
 fn outgoing(message: &Claimed, revealed: &Revealed) -> Outgoing {
     // What asks for nothing goes out as it stands: a webhook's body to the byte.
     let asks = message.wants_link != 0 || message.wants_pin != 0 || !message.mail.is_empty();
-    let fill = |text: &str| match asks {
-        true => fill(text, revealed.link.as_deref(), revealed.pin.as_deref()),
-        false => text.to_owned(),
-    };
+    let fill =
+        |text: &str| if asks { fill(text, revealed.link.as_deref(), revealed.pin.as_deref()) } else { text.to_owned() };
     let filled = |text: &Option<String>| text.as_deref().map(fill);
     Outgoing {
         id: message.id.clone(),

@@ -1,6 +1,6 @@
 //! What people ask for: messages with their state, one with all its attempts, and the dead sent again.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use dropmate_sql::{reading, writing};
 use jiff::Timestamp;
@@ -168,6 +168,17 @@ const VIEW: &str = "id, seq, namespace, order_name, order_uid, event, rule, poli
      reason, (SELECT count(*) FROM attempts a WHERE a.message = messages.seq) AS attempts, CASE WHEN state = 'planned' THEN due_at ELSE 0 END AS due_at, created_at, finished_at, provider, \
      provider_id, answer";
 
+/// Messages that are planned anew in one transaction: all of them may take longer than one may.
+const PIECE: usize = 1_000;
+
+/// Plans the next messages of a kind anew: those after number `$last`.
+fn again(which: &str, last: usize) -> String {
+    format!(
+        "UPDATE messages SET state = 'planned', reason = '', stage = 0, due_at = $1, expires_at = $2, finished_at = 0, told = 0 \
+         WHERE seq IN (SELECT seq FROM messages WHERE {which} AND seq > ${last} ORDER BY seq LIMIT {PIECE}) RETURNING seq"
+    )
+}
+
 type Said = (Option<String>, String, Option<String>, Option<String>);
 
 impl Store {
@@ -184,7 +195,8 @@ impl Store {
         ] {
             if let Some(value) = value {
                 texts.push(value.as_str());
-                select.push_str(&format!(" AND {column} = ${}", texts.len() + 3));
+                // Writing into a string cannot fail.
+                let _ = write!(select, " AND {column} = ${}", texts.len() + 3);
             }
         }
         select.push_str(" ORDER BY seq DESC LIMIT $3");
@@ -262,22 +274,24 @@ impl Store {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<u64, sqlx::Error> {
+        let which = "namespace = $3 AND state = 'dead' AND created_at >= $4 AND ($5 = '' OR channel = $5) \
+                     AND (text <> '' OR payload IS NOT NULL)";
         let now = now.as_microsecond();
-        writing!(self.db(), connection => {
-            let done = sqlx::query(
-                "UPDATE messages SET state = 'planned', reason = '', stage = 0, due_at = $1, expires_at = $2, finished_at = 0, told = 0 \
-                 WHERE namespace = $3 AND state = 'dead' AND created_at >= $4 AND ($5 = '' OR channel = $5) \
-                 AND (text <> '' OR payload IS NOT NULL)",
-            )
-            .bind(now)
-            .bind(after(now, REPLAYED_FOR))
-            .bind(namespace)
-            .bind(since.as_microsecond())
-            .bind(channel.unwrap_or_default())
-            .execute(&mut *connection)
-            .await?;
-            Ok(done.rows_affected())
-        })
+        let (mut done, mut last) = (0, 0);
+        loop {
+            let piece: Vec<i64> = writing!(self.db(), connection =>
+                sqlx::query_scalar(AssertSqlSafe(again(which, 6)))
+                    .bind(now)
+                    .bind(after(now, REPLAYED_FOR))
+                    .bind(namespace)
+                    .bind(since.as_microsecond())
+                    .bind(channel.unwrap_or_default())
+                    .bind(last)
+                    .fetch_all(&mut *connection)
+                    .await)?;
+            let Some(newest) = piece.iter().max() else { return Ok(done) };
+            (done, last) = (done + piece.len() as u64, *newest);
+        }
     }
 
     /// Sends everything again that an endpoint (`webhook/UID`) was to have between two moments, or only what it did not
@@ -290,23 +304,25 @@ impl Store {
         failed_only: bool,
         now: Timestamp,
     ) -> Result<u64, sqlx::Error> {
+        let which = "queue = $3 AND channel = 'webhook' AND created_at >= $4 AND created_at < $5 \
+                     AND (state IN ('dead', 'suppressed') OR ($6 = 0 AND state = 'sent')) AND payload IS NOT NULL";
         let now = now.as_microsecond();
-        writing!(self.db(), connection => {
-            let done = sqlx::query(
-                "UPDATE messages SET state = 'planned', reason = '', stage = 0, due_at = $1, expires_at = $2, finished_at = 0, told = 0 \
-                 WHERE queue = $3 AND channel = 'webhook' AND created_at >= $4 AND created_at < $5 \
-                 AND (state IN ('dead', 'suppressed') OR ($6 = 0 AND state = 'sent')) AND payload IS NOT NULL",
-            )
-            .bind(now)
-            .bind(after(now, REPLAYED_FOR))
-            .bind(queue)
-            .bind(since.as_microsecond())
-            .bind(until.as_microsecond())
-            .bind(i64::from(failed_only))
-            .execute(&mut *connection)
-            .await?;
-            Ok(done.rows_affected())
-        })
+        let (mut done, mut last) = (0, 0);
+        loop {
+            let piece: Vec<i64> = writing!(self.db(), connection =>
+                sqlx::query_scalar(AssertSqlSafe(again(which, 7)))
+                    .bind(now)
+                    .bind(after(now, REPLAYED_FOR))
+                    .bind(queue)
+                    .bind(since.as_microsecond())
+                    .bind(until.as_microsecond())
+                    .bind(i64::from(failed_only))
+                    .bind(last)
+                    .fetch_all(&mut *connection)
+                    .await)?;
+            let Some(newest) = piece.iter().max() else { return Ok(done) };
+            (done, last) = (done + piece.len() as u64, *newest);
+        }
     }
 
     /// What the provider said later of a message that it had taken: it came, or (`Some`) it did not, perhaps since the

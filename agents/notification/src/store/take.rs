@@ -96,6 +96,8 @@ impl Store {
         let keys: BTreeSet<Cow<'_, str>> =
             drafts.iter().flat_map(|draft| draft.quotas.iter().map(|quota| short(&quota.key))).collect();
         let keys: Vec<Cow<'_, str>> = keys.into_iter().collect();
+        let lanes: BTreeSet<Cow<'_, str>> = drafts.iter().map(|draft| short(&draft.lane)).collect();
+        let lanes: Vec<Cow<'_, str>> = lanes.into_iter().collect();
         let made_old: BTreeSet<&str> = stale.iter().map(|stale| stale.uid.as_str()).collect();
         writing!(self.db(), connection => {
             let moved = sqlx::query("UPDATE progress SET epoch = $1, position = $2 WHERE feed = $3 AND epoch = $4 AND position = $5")
@@ -158,7 +160,7 @@ impl Store {
                 );
                 let mut statement = sqlx::query(AssertSqlSafe(insert)).persistent(rows.len() == ROWS_AT_ONCE);
                 for (draft, times) in rows {
-                    let (state, reason, answer) = match &draft.birth {
+                    let (begins, reason, answer) = match &draft.birth {
                         Birth::Planned => ("planned", "", ""),
                         Birth::Suppressed(reason) => ("suppressed", *reason, ""),
                         Birth::Dead(reason, answer) => ("dead", *reason, answer.as_str()),
@@ -190,7 +192,7 @@ impl Store {
                         .bind(&draft.mail)
                         .bind(i64::from(draft.content.wants_link))
                         .bind(i64::from(draft.content.wants_pin))
-                        .bind(state)
+                        .bind(begins)
                         .bind(reason)
                         .bind(times.not_before)
                         .bind(&draft.quiet)
@@ -204,6 +206,14 @@ impl Store {
                         .bind("");
                 }
                 planned += statement.execute(&mut *connection).await?.rows_affected();
+            }
+            for lanes in lanes.chunks(ROWS_AT_ONCE) {
+                let wait = format!("{WAIT_BEHIND} AND lane IN ({})", list(1, lanes.len()));
+                let mut statement = sqlx::query(AssertSqlSafe(wait)).persistent(false);
+                for lane in lanes {
+                    statement = statement.bind(lane.as_ref());
+                }
+                statement.execute(&mut *connection).await?;
             }
             let remembered: Vec<(&String, &i64)> = next_at.iter().collect();
             for rows in remembered.chunks(ROWS_AT_ONCE) {
@@ -221,6 +231,14 @@ impl Store {
         })
     }
 }
+
+/// What is planned behind one that was tried in vain waits with it: else it is looked at again and again meanwhile.
+const WAIT_BEHIND: &str = "UPDATE messages SET due_at = ( \
+         SELECT max(h.due_at) FROM messages h WHERE h.lane = messages.lane AND h.state = 'planned' AND h.attempts > 0) \
+     WHERE state = 'planned' AND attempts = 0 AND EXISTS ( \
+         SELECT 1 FROM messages h WHERE h.lane = messages.lane AND h.state = 'planned' AND h.attempts > 0 \
+         AND h.due_at > messages.due_at \
+         AND (h.not_before < messages.not_before OR (h.not_before = messages.not_before AND h.seq < messages.seq)))";
 
 /// When a message goes, in microseconds.
 #[derive(Clone, Copy, Debug)]

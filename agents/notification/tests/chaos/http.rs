@@ -63,8 +63,8 @@ async fn talk(side: Side, ledger: Ledger, stream: TcpStream, faulty: bool) -> Op
             ledger.wrong(format!("{side:?}: {} {:?}", request.path, request.headers));
             return None;
         };
-        let faults = if side == Side::Sms { SMS_FAULTS } else { WEBHOOK_FAULTS };
-        let fault = if faulty { ledger.comes(side, &key, faults) } else { None };
+        let possible = if side == Side::Sms { SMS_FAULTS } else { WEBHOOK_FAULTS };
+        let fault = if faulty { ledger.comes(side, &key, possible) } else { None };
         let taken = matches!(fault, None | Some(Fault::TakenThenCut | Fault::TakenThenGarbage));
         if taken {
             ledger.takes(side, &key, about, true);

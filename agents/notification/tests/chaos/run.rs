@@ -63,7 +63,8 @@ impl Drop for World {
         for place in (0..AGENTS).map(|place| format!("agent-{place}.log")).chain(["plane.log".to_owned()]) {
             let log = std::fs::read_to_string(self.folder.path().join(&place)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            println!(
+            #[expect(clippy::print_stdout, reason = "for whoever reads why a run failed")]
+            let () = println!(
                 "--- {place}, the last of {} lines\n{}",
                 lines.len(),
                 lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")

@@ -59,8 +59,7 @@ async fn talk(ledger: Ledger, stream: TcpStream, faulty: bool) -> Option<()> {
         let word = said.split([' ', ':']).next().unwrap_or_default().to_uppercase();
         match word.as_str() {
             "EHLO" => line.say("250-mail.test\r\n250 8BITMIME").await?,
-            "MAIL" => line.say("250 ok").await?,
-            "RSET" | "NOOP" => line.say("250 ok").await?,
+            "MAIL" | "RSET" | "NOOP" => line.say("250 ok").await?,
             "RCPT" => {
                 fault = if faulty { ledger.comes(Side::Mail, &said, FAULTS) } else { None };
                 match fault {

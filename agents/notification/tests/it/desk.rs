@@ -139,8 +139,8 @@ async fn what_the_service_tells_later_counts_if_it_has_signed_it() {
             assert_eq!(told, ("dead", "undelivered", "undelivered (30003)"));
         }
         // After STOP nothing more goes to that number.
-        let stop = [("MessageStatus", "failed"), ("MessageSid", "SM1"), ("ErrorCode", "21610")];
-        assert_eq!(told(&stopped, &stop).await, 204);
+        let no_more = [("MessageStatus", "failed"), ("MessageSid", "SM1"), ("ErrorCode", "21610")];
+        assert_eq!(told(&stopped, &no_more).await, 204);
         plan(&store, &[sms(4)], &[]).await;
         let claims = store.claim(&[("sms".to_owned(), 10)], "me", now()).await.unwrap();
         assert_eq!((claims.messages.len(), claims.suppressed), (0, vec!["optedOut"]));

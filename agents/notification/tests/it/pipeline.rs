@@ -348,8 +348,8 @@ async fn links_come_in_at_the_last_moment_and_lie_in_no_row() {
     *service.revealed.lock().unwrap() = Err(Unrevealed::Later("away".to_owned()));
     sender.plan(&[wants(2)]).await;
     sleep(Duration::from_millis(500)).await;
-    let waits = full(&sender.store, &wants(2)).await;
-    assert_eq!((waits.view.state.as_str(), waits.view.attempts, waits.view.answer.as_str()), ("planned", 0, "away"));
+    let held_up = full(&sender.store, &wants(2)).await.view;
+    assert_eq!((held_up.state.as_str(), held_up.attempts, held_up.answer.as_str()), ("planned", 0, "away"));
     *service.revealed.lock().unwrap() = Err(Unrevealed::Gone);
     sender.all_ended().await;
     let gone = full(&sender.store, &wants(2)).await;
@@ -360,6 +360,25 @@ async fn links_come_in_at_the_last_moment_and_lie_in_no_row() {
     sender.all_ended().await;
     let unwanted = full(&sender.store, &wants(3)).await;
     assert_eq!((unwanted.view.state.as_str(), unwanted.view.reason.as_str()), ("suppressed", "optedOut"));
+    assert_eq!(service.seen().len(), 1);
+    sender.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_hours_hold_for_whatever_was_planned_for_another_hour() {
+    let kept = sqlite().await;
+    let service = Service::new(|_, _| (Duration::ZERO, taken()));
+    let sender = Sender::start(kept.store.clone(), clock(), "one", &service);
+    let quiet = Draft { quiet: "11:00 13:00 UTC".to_owned(), lane: "quiet".to_owned(), ..draft(1, "order.delivered") };
+    let loud = Draft { quiet: "13:00 14:00 UTC".to_owned(), ..draft(2, "order.delivered") };
+    sender.plan(&[quiet.clone(), loud.clone()]).await;
+    while full(&sender.store, &loud).await.view.state != "sent" {
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(500)).await;
+    let waits = full(&sender.store, &quiet).await.view;
+    assert_eq!((waits.state.as_str(), waits.attempts), ("planned", 0));
+    assert_eq!(waits.due_at, (noon() + SignedDuration::from_hours(1)).as_microsecond());
     assert_eq!(service.seen().len(), 1);
     sender.stop().await;
 }
@@ -424,14 +443,13 @@ async fn fifty_a_second_are_with_their_provider_within_two_seconds() {
             sleep(Duration::from_millis(200)).await;
         }
         sender.all_ended().await;
-        let arrived = arrived.lock().unwrap();
+        let arrived = arrived.lock().unwrap().clone();
         let mut delays: Vec<f64> =
             planned.iter().map(|(id, planned)| arrived[id].duration_since(*planned).as_secs_f64()).collect();
         delays.sort_by(f64::total_cmp);
         let p99 = delays[delays.len() * 99 / 100];
         assert_eq!(delays.len(), 300);
         assert!(p99 <= 2.0, "p99 {p99:.3} s");
-        drop(arrived);
         sender.stop().await;
     }
 }

@@ -22,6 +22,7 @@ fn clock() -> Clock {
     Clock::real(Arc::new(noon))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write it down in place")]
 fn order(recipient: Value) -> Value {
     let stop = |address: &str| json!({"address": address, "location": {"latitude": 43.65, "longitude": -79.36}});
     json!({
@@ -89,6 +90,7 @@ fn policies(specs: Value) -> Scene {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write it down in place")]
 fn rule(audience: &str, channel: &str, more: Value) -> Value {
     let mut rule =
         json!({"name": "mine", "events": ["order.*"], "audience": audience, "channel": channel, "template": "t"});

@@ -160,7 +160,7 @@ async fn what_is_old_superseded_unwanted_or_expired_is_not_sent() {
         )
         .await;
         assert!(claim(&store, "a", at(10)).await.iter().all(|message| message.event == "order.delayed"));
-        let state = |event: &str, state: &str, reason: &str| (event.to_owned(), state.to_owned(), reason.to_owned());
+        let row = |event: &str, state: &str, reason: &str| (event.to_owned(), state.to_owned(), reason.to_owned());
         // What was behind the suppressed in its lane goes next.
         let delivered = claim(&store, "a", at(10)).await;
         assert_eq!(events(&delivered), ["order.delivered", "order.delayed"][..delivered.len()].to_vec());
@@ -169,9 +169,9 @@ async fn what_is_old_superseded_unwanted_or_expired_is_not_sent() {
         assert_eq!(
             all,
             [
-                state("order.assigned", "suppressed", "stale"),
-                state("order.delayed", "suppressed", "superseded"),
-                state("order.arriving", "suppressed", "expired"),
+                row("order.assigned", "suppressed", "stale"),
+                row("order.delayed", "suppressed", "superseded"),
+                row("order.arriving", "suppressed", "expired"),
             ]
         );
         // Ada wants nothing more.
@@ -181,7 +181,7 @@ async fn what_is_old_superseded_unwanted_or_expired_is_not_sent() {
         store.finish("a", &[ended(message, at(11), end)]).await.unwrap();
         plan(&store, &[other(6, "order.returned", "ada@example.org")], &[]).await;
         assert!(claim(&store, "a", at(12)).await.iter().all(|message| message.recipient != "ada@example.org"));
-        assert_eq!(states(&store).await.last().unwrap(), &state("order.returned", "suppressed", "optedOut"));
+        assert_eq!(states(&store).await.last().unwrap(), &row("order.returned", "suppressed", "optedOut"));
         store.close().await;
     }
 }
@@ -236,7 +236,7 @@ async fn hostile_names_and_words_are_kept_and_hold_nobody_up() {
 #[tokio::test]
 async fn limits_delay_and_drop_nothing() {
     for Kept { store, folder: _folder, database: _database } in both().await {
-        let quota = Quota { key: "recipient/acme/email/ada".to_owned(), burst: 2, every: Duration::from_secs(120) };
+        let quota = Quota { key: "recipient/acme/email/ada".to_owned(), burst: 2, every: Duration::from_mins(2) };
         let limited = |revision| Draft {
             lane: format!("lane-{revision}"),
             quotas: vec![quota.clone()],
@@ -304,6 +304,21 @@ async fn an_endpoint_gets_a_span_of_time_again() {
 }
 
 #[tokio::test]
+async fn what_is_planned_behind_one_that_waits_is_not_looked_at_before_it() {
+    for Kept { store, folder: _folder, database: _database } in both().await {
+        plan(&store, &[draft(1, "order.assigned")], &[]).await;
+        let head = claim(&store, "a", at(1)).await;
+        store.finish("a", &[ended(&head[0], at(2), again(at(600)))]).await.unwrap();
+        plan(&store, &[draft(2, "order.delivered")], &[]).await;
+        assert_eq!(store.queues().await.unwrap()[0].due_at, at(600));
+        let head = claim(&store, "a", at(600)).await;
+        store.finish("a", &[ended(&head[0], at(601), sent())]).await.unwrap();
+        assert_eq!(events(&claim(&store, "a", at(601)).await), ["order.delivered"]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn nobody_asked_is_no_attempt() {
     for Kept { store, folder: _folder, database: _database } in both().await {
         plan(&store, &[draft(1, "order.delivered")], &[]).await;
@@ -313,7 +328,13 @@ async fn nobody_asked_is_no_attempt() {
         let full = store.message("acme", &first[0].id).await.unwrap().unwrap();
         assert!(full.tried.is_empty());
         assert_eq!((full.view.attempts, full.view.answer.as_str()), (0, "the secret is missing"));
-        assert_eq!(claim(&store, "a", at(60)).await[0].attempts, 1);
+        let next = claim(&store, "a", at(60)).await;
+        assert_eq!((next[0].attempts, next[0].stage), (2, 1), "its number is not used again");
+        // The first end is written once more, by who did not hear that it was written.
+        let deferred = End::Deferred { answer: "the secret is missing".to_owned(), until: at(60) };
+        store.finish("a", &[ended(&first[0], at(2), deferred)]).await.unwrap();
+        let full = store.message("acme", &first[0].id).await.unwrap().unwrap();
+        assert_eq!((full.view.state.as_str(), full.tried.len()), ("sending", 1), "what is under way stays so");
         store.close().await;
     }
 }
@@ -327,7 +348,7 @@ async fn a_claim_whose_answer_was_lost_is_put_back_and_what_is_under_way_is_not(
         assert_eq!(store.put_back("b", &[], at(2)).await.unwrap(), 0, "they are another's");
         assert_eq!(store.put_back("a", &[claimed[0].seq], at(2)).await.unwrap(), 1);
         let again = claim(&store, "b", at(2)).await;
-        assert_eq!((again.len(), again[0].seq, again[0].attempts), (1, claimed[1].seq, 1), "it was no attempt");
+        assert_eq!((again.len(), again[0].seq, again[0].stage), (1, claimed[1].seq, 1), "it was no attempt");
         store.close().await;
     }
 }

@@ -11,6 +11,7 @@ fn place(resource: &'static str) -> Origin<'static> {
     Origin { epoch: "3f1c0ab94d21", revision: 1042, resource, namespace: "acme", name: "o-1001" }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "callers write it down in place")]
 fn order(status: Value) -> Value {
     let stop = json!({"address": "12 Mill St", "location": {"latitude": 43.65, "longitude": -79.36}});
     json!({

@@ -41,8 +41,9 @@ fn lives() -> Vec<CloudEvent> {
     {
         history.live("orders", name, life.into_iter().map(|status| order(name, status)));
     }
-    let driver =
-        |status: Value| object("Driver", "sam", json!({"displayName": "Sam", "vehicle": {"type": "bicycle"}}), status);
+    let driver = |status: Value| {
+        object("Driver", "sam", &json!({"displayName": "Sam", "vehicle": {"type": "bicycle"}}), &status)
+    };
     let silent =
         condition("TrackingStale", "True", "DriverSilent", "not heard of since 2026-11-29T12:20:00Z, with orders");
     let duty = [
@@ -54,7 +55,7 @@ fn lives() -> Vec<CloudEvent> {
     history.live("drivers", "sam", duty);
     let webhook = |status: Value| {
         let spec = json!({"url": "https://erp.example/dropmate", "events": ["order.*"], "secretName": "erp-signature"});
-        object("Webhook", "erp", spec, status)
+        object("Webhook", "erp", &spec, &status)
     };
     let off = json!({"failures": 9, "disabledAt": "2026-11-29T12:30:00Z", "disabledReason": "Gone"});
     history.live("webhooks", "erp", [webhook(json!({})), webhook(off)]);
@@ -80,7 +81,7 @@ impl History {
     }
 }
 
-fn object(kind: &str, name: &str, spec: Value, status: Value) -> Value {
+fn object(kind: &str, name: &str, spec: &Value, status: &Value) -> Value {
     let uid = format!(
         "5b1c2f9a-7d7e-4f6e-9a51-{:012x}",
         name.bytes().fold(0_u64, |sum, byte| sum * 31 + u64::from(byte)) % (1 << 40)
@@ -106,7 +107,7 @@ fn order(name: &str, status: Value) -> Value {
     let mut placed =
         json!({"phase": "Ready", "placedAt": "2026-11-29T12:00:00Z", "releasedAt": "2026-11-29T12:01:00Z"});
     set(&mut placed, status);
-    object("Order", name, spec, placed)
+    object("Order", name, &spec, &placed)
 }
 
 /// Each state is the one before with something more; `null` takes a field away.

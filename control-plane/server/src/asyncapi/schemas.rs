@@ -181,10 +181,10 @@ fn of_event(event: &EventType, generator: &mut SchemaGenerator) -> Value {
         Subject::Driver => generator.subschema_for::<CloudEvent<DriverData<Driver>>>(),
         Subject::Webhook => generator.subschema_for::<CloudEvent<WebhookData<Webhook>>>(),
     };
-    typed(schema.into(), event)
+    typed(&schema.into(), event)
 }
 
-fn typed(schema: Value, event: &EventType) -> Value {
+fn typed(schema: &Value, event: &EventType) -> Value {
     json!({
         "title": event.name,
         "description": event.summary,
@@ -204,7 +204,7 @@ fn event_frame(generator: &mut SchemaGenerator) -> Value {
     let data: Vec<Value> = of_orders
         .map(|event| {
             if event.name == DELETED {
-                typed(gone.clone().into(), event)
+                typed(&gone.clone().into(), event)
             } else {
                 reference(&format!("components/schemas/{}", event.name))
             }

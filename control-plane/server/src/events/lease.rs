@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(term.renew(&state, 41).await, Renewal::Renewed);
         // It is watched for its whole duration from its last change on.
         assert!(win(&state, "other", &mut other).await.unwrap().is_none());
-        tokio::time::advance(DURATION - Duration::from_millis(1)).await;
+        tokio::time::advance(DURATION.saturating_sub(Duration::from_millis(1))).await;
         assert!(win(&state, "other", &mut other).await.unwrap().is_none());
         assert!(!term.is_trusted(), "whoever held it acts no more before another may");
         tokio::time::advance(Duration::from_millis(1)).await;

@@ -35,7 +35,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 pub(crate) struct Pools {
     guard: Guard,
     trust: Trust,
-    pools: Mutex<HashMap<Server, Arc<Pool>>>,
+    by_server: Mutex<HashMap<Server, Arc<Pool>>>,
 }
 
 /// The connections to one server.
@@ -63,12 +63,12 @@ pub(super) struct Open {
 
 impl Pools {
     pub(crate) fn new(guard: Guard, trust: Trust) -> Self {
-        Self { guard, trust, pools: Mutex::default() }
+        Self { guard, trust, by_server: Mutex::default() }
     }
 
     /// The connections to a server, as it is set up now: another password is another server.
     pub(crate) fn of(&self, server: &Server, hello: Option<String>) -> Arc<Pool> {
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pools = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(server) {
             pool.state().used = Instant::now();
             return pool.clone();

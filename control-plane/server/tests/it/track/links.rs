@@ -210,9 +210,12 @@ async fn the_pages_behind_mailed_links_do_what_they_say_and_only_when_their_form
             assert!(page.contains("<form method=\"post\">") && !page.contains("<script"), "{page}");
         }
     }
-    let (code, page) = send(&shop, verification, "").await;
+    let (code, page) = send(&shop, verification, "password=another+one+altogether").await;
+    assert!(code == 401 && page.contains("password or the code is wrong"), "{code} {page}");
+    let right = "password=nine+green+vans+in+the+rain";
+    let (code, page) = send(&shop, verification, right).await;
     assert!(code == 200 && page.contains("Your address is confirmed."), "{code} {page}");
-    let (code, page) = send(&shop, verification, "").await;
+    let (code, page) = send(&shop, verification, right).await;
     assert!(code == 410 && page.contains("not good any more"), "{code} {page}");
     let (code, page) = send(&shop, reset, "password=short").await;
     assert!(code == 422 && page.contains("password has 5 characters"), "{code} {page}");

@@ -184,7 +184,9 @@ pub(crate) async fn history_waits_for_a_reader_who_is_behind(on: On) {
 pub(crate) async fn the_log_is_read_on_in_order(on: On) {
     let store = on.store().await;
     let resources = std::collections::BTreeSet::from([everything().resource, "depots.dropmate.dev".to_owned()]);
-    let other = |n: usize| key_in(if n % 3 == 0 { "depots.dropmate.dev" } else { "events" }, "acme", &format!("x-{n}"));
+    let other = |n: usize| {
+        key_in(if n.is_multiple_of(3) { "depots.dropmate.dev" } else { "events" }, "acme", &format!("x-{n}"))
+    };
     let mut made = Vec::new();
     for n in 0..60 {
         let object = if n % 2 == 0 {
