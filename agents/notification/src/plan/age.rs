@@ -50,7 +50,11 @@ pub(super) fn class(event: &str) -> Option<&'static str> {
 /// What an event makes old.
 pub(super) fn made_old(happened: &Happened<'_>) -> Vec<Stale> {
     let event = happened.event.type_.as_str();
-    let old = OLD_BY.iter().filter(|(_, by)| by.contains(&event) || ENDS.contains(&event));
+    // A delivery that was given up has no event of its own.
+    let given_up =
+        happened.order.and_then(|order| order.pointer("/status/phase")).is_some_and(|phase| phase == "Failed");
+    let ends = given_up || ENDS.contains(&event);
+    let old = OLD_BY.iter().filter(|(_, by)| by.contains(&event) || ends);
     old.map(|(class, _)| Stale {
         uid: happened.uid.to_owned(),
         class,

@@ -270,10 +270,15 @@ fn mask(message: &mut Value) {
     if message["channel"] == "webhook" {
         return;
     }
-    if let Some(to) = message["to"].as_str() {
-        message["to"] = masked(to).into();
+    if let Some(to) = message["to"].as_str().map(str::to_owned).filter(|to| !to.is_empty()) {
+        let known = masked(&to);
+        for field in ["to", "subject", "text", "html", "answer"] {
+            if let Some(text) = message.get_mut(field).filter(|text| text.is_string()) {
+                *text = text.as_str().unwrap_or_default().replace(&to, &known).into();
+            }
+        }
     }
-    // What was sent may name it anywhere.
+    // A request may name it in any form.
     if let Some(fields) = message.as_object_mut() {
         fields.remove("payload");
     }
@@ -301,9 +306,12 @@ mod tests {
         assert_eq!(masked("ada@example.com"), "a…@example.com");
         assert_eq!(masked("+4930123456"), "+4…56");
         assert_eq!(masked("12345"), "…");
-        let mut message = json!({"channel": "sms", "to": "+4930123456", "payload": "{}", "state": "sent"});
+        let text = "We call +4930123456.";
+        let mut message =
+            json!({"channel": "sms", "to": "+4930123456", "payload": "{}", "state": "sent", "text": text});
         mask(&mut message);
-        assert_eq!(message, json!({"channel": "sms", "to": "+4…56", "state": "sent"}));
+        let told = json!({"channel": "sms", "to": "+4…56", "state": "sent", "text": "We call +4…56."});
+        assert_eq!(message, told);
     }
 
     #[test]

@@ -302,8 +302,10 @@ async fn an_order(state: &AppState, admission: &Admission, namespace: &str, name
 /// Where the recipient is, as far as anybody has said: the order, its depot, the business; else UTC.
 async fn zone(state: &AppState, namespace: &str, order: &Value) -> Result<TimeZone> {
     let mut named = order.pointer("/spec/recipient/timeZone").and_then(Value::as_str).map(str::to_owned);
+    // The first that is named, as for the message itself.
+    let depot = ["/spec/pickup/depotName", "/spec/dropoff/depotName"];
     if named.is_none()
-        && let Some(depot) = order.pointer("/spec/pickup/depotName").and_then(Value::as_str)
+        && let Some(depot) = depot.iter().find_map(|path| order.pointer(path).and_then(Value::as_str))
     {
         let depot = get::<dropmate_api::Depot>(state, agents::kind("depots")?, namespace, depot).await?;
         named = depot.and_then(|depot| depot.spec.time_zone);
