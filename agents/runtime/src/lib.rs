@@ -20,6 +20,7 @@ pub mod events;
 pub mod lease;
 pub mod metrics;
 pub mod per_tick;
+pub mod place;
 pub mod program;
 pub mod reach;
 pub mod standing;
@@ -35,6 +36,7 @@ pub use events::Recorder;
 pub use lease::{Election, Term};
 pub use metrics::Metrics;
 pub use per_tick::Ticks;
+pub use place::Place;
 pub use reach::Reach;
 pub use standing::{Stage, Standing};
 

@@ -1,10 +1,10 @@
 //! `dropmate-tracking`: the tracking agent as a program of its own, over HTTPS.
 
-use std::{os::unix::fs::OpenOptionsExt, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{fs::File, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::Context;
 use clap::Parser;
-use dropmate_agent::{Admin, Args, Follower, Now, Reach, admin, clock::Reading, connect, program};
+use dropmate_agent::{Admin, Args, Follower, Now, Place, Reach, admin, clock::Reading, connect, program};
 use dropmate_api::Clock;
 use dropmate_tracking::{
     Config, Metrics, api,
@@ -100,40 +100,12 @@ async fn run(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
 }
 
 /// Opens the database, or the file of the data dir with the lock that keeps other processes away from it.
-async fn open(cli: &Cli) -> anyhow::Result<(Store, Option<std::fs::File>)> {
-    let url = match (&cli.args.database_url, &cli.args.database_url_file) {
-        (Some(url), _) => Some(url.clone()),
-        (None, Some(file)) => {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("--database-url-file: cannot read {}", file.display()))?;
-            Some(text.trim().to_owned())
-        }
-        (None, None) => None,
-    };
-    if let Some(url) = url.filter(|url| !url.is_empty()) {
-        return Ok((Store::postgres(&url).await?, None));
+async fn open(cli: &Cli) -> anyhow::Result<(Store, Option<File>)> {
+    let keeps = "tracking keeps positions and timelines";
+    match Place::of(&cli.args, cli.data_dir.as_deref(), FILE, "TRACKING.LOCK", keeps)? {
+        Place::Postgres(url) => Ok((Store::postgres(&url).await?, None)),
+        Place::File(file, lock) => Ok((Store::sqlite(&file).await?, Some(lock))),
     }
-    let dir = cli
-        .data_dir
-        .as_ref()
-        .context("--database-url or --data-dir is needed: tracking keeps positions and timelines")?;
-    std::fs::create_dir_all(dir).with_context(|| format!("--data-dir: cannot make {}", dir.display()))?;
-    let path = dir.join("TRACKING.LOCK");
-    let lock = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .with_context(|| format!("--data-dir: cannot open {}", path.display()))?;
-    lock.try_lock().with_context(|| format!("--data-dir: another process has {}", dir.display()))?;
-    // Where people were is nobody's business: SQLite would make the file readable by others.
-    let file = dir.join(FILE);
-    std::fs::File::options()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&file)
-        .with_context(|| format!("--data-dir: cannot make {}", file.display()))?;
-    Ok((Store::sqlite(&file).await?, Some(lock)))
 }
 
 fn of(reading: Reading) -> dropmate_api::clock::Reading {
